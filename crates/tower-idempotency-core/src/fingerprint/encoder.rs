@@ -1,0 +1,80 @@
+use std::fmt;
+
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+
+/// Feeds values into the hash such that no two sequences of values give it the
+/// same bytes: everything of variable length is preceded by its length, and
+/// everything optional by a tag.
+pub(super) struct Encoder {
+    hash: Hash,
+}
+
+enum Hash {
+    Plain(Sha256),
+    Keyed(Hmac<Sha256>),
+}
+
+impl Encoder {
+    pub(super) fn new(secret: Option<&Secret>) -> Self {
+        Self {
+            hash: match secret {
+                None => Hash::Plain(Sha256::new()),
+                Some(secret) => Hash::Keyed(secret.0.clone()),
+            },
+        }
+    }
+
+    pub(super) fn tag(&mut self, tag: u8) {
+        self.update(&[tag]);
+    }
+
+    pub(super) fn count(&mut self, count: usize) {
+        self.update(&(count as u64).to_be_bytes());
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.update(bytes);
+    }
+
+    pub(super) fn optional_bytes(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            None => self.tag(0),
+            Some(bytes) => {
+                self.tag(1);
+                self.bytes(bytes);
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> [u8; 32] {
+        match self.hash {
+            Hash::Plain(hash) => hash.finalize().into(),
+            Hash::Keyed(hash) => hash.finalize().into_bytes().into(),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match &mut self.hash {
+            Hash::Plain(hash) => Digest::update(hash, bytes),
+            Hash::Keyed(hash) => Mac::update(hash, bytes),
+        }
+    }
+}
+
+/// The state of an HMAC after the secret. The secret itself is not kept.
+#[derive(Clone)]
+pub(super) struct Secret(Hmac<Sha256>);
+
+impl Secret {
+    pub(super) fn new(secret: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(secret).expect("HMAC takes a secret of any length"))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
+}

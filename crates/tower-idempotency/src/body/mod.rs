@@ -1,0 +1,6 @@
+//! The bodies of requests and responses that went through the layer.
+
+mod request;
+mod response;
+
+pub use self::{request::RequestBody, response::ResponseBody};

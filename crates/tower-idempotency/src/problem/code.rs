@@ -1,0 +1,119 @@
+use http::StatusCode;
+
+/// What the layer can refuse a request for.
+///
+/// The codes are stable: clients may match on them.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ProblemCode {
+    /// 400: the key is malformed, repeated, too long or of another format than asked for.
+    IdempotencyKeyInvalid,
+    /// 400: the route requires a key and the request has none.
+    IdempotencyKeyMissing,
+    /// 422: the key was used with another request.
+    IdempotencyKeyReused,
+    /// 403: the request names no principal, so its key belongs to nobody.
+    IdempotencyScopeMissing,
+    /// 503: the store failed, and the handler was not run.
+    IdempotencyStoreUnavailable,
+    /// 500: the handler panicked.
+    HandlerPanicked,
+    /// 409: an execution ended without a trace, and an operator has to say what became of it.
+    OutcomeUnknown,
+    /// 400: the body could not be read to its end.
+    RequestBodyUnreadable,
+    /// 409: the first request with this key is still running.
+    RequestInProgress,
+    /// 413: the body is larger than the layer reads.
+    RequestTooLarge,
+    /// 500: a response is kept and cannot be read back; the handler was not run again.
+    StoredResponseUnreadable,
+}
+
+impl ProblemCode {
+    /// Returns the code as it stands in responses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IdempotencyKeyInvalid => "IDEMPOTENCY_KEY_INVALID",
+            Self::IdempotencyKeyMissing => "IDEMPOTENCY_KEY_MISSING",
+            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::IdempotencyScopeMissing => "IDEMPOTENCY_SCOPE_MISSING",
+            Self::IdempotencyStoreUnavailable => "IDEMPOTENCY_STORE_UNAVAILABLE",
+            Self::HandlerPanicked => "HANDLER_PANICKED",
+            Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
+            Self::RequestBodyUnreadable => "REQUEST_BODY_UNREADABLE",
+            Self::RequestInProgress => "REQUEST_IN_PROGRESS",
+            Self::RequestTooLarge => "REQUEST_TOO_LARGE",
+            Self::StoredResponseUnreadable => "STORED_RESPONSE_UNREADABLE",
+        }
+    }
+
+    /// Returns the status of the response.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::IdempotencyKeyInvalid
+            | Self::IdempotencyKeyMissing
+            | Self::RequestBodyUnreadable => StatusCode::BAD_REQUEST,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::IdempotencyScopeMissing => StatusCode::FORBIDDEN,
+            Self::IdempotencyStoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HandlerPanicked | Self::StoredResponseUnreadable => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::OutcomeUnknown | Self::RequestInProgress => StatusCode::CONFLICT,
+            Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        }
+    }
+
+    /// Returns the title: constant for each code, as RFC 9457 asks.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::IdempotencyKeyInvalid => "The idempotency key is invalid",
+            Self::IdempotencyKeyMissing => "An idempotency key is required",
+            Self::IdempotencyKeyReused => "The idempotency key was used with another request",
+            Self::IdempotencyScopeMissing => "The request names nobody to whom the key belongs",
+            Self::IdempotencyStoreUnavailable => "Idempotency cannot be guaranteed at present",
+            Self::HandlerPanicked => "The request failed",
+            Self::OutcomeUnknown => "The outcome of the first request is unknown",
+            Self::RequestBodyUnreadable => "The request body could not be read",
+            Self::RequestInProgress => "The first request with this key is in progress",
+            Self::RequestTooLarge => "The request body is too large",
+            Self::StoredResponseUnreadable => "The stored response cannot be read",
+        }
+    }
+
+    /// Returns what a client should know and do, where a case has nothing of its own to say.
+    #[must_use]
+    pub(crate) const fn detail(self) -> &'static str {
+        match self {
+            Self::IdempotencyKeyInvalid => {
+                "Send one Idempotency-Key of 1 to 255 printable ASCII characters."
+            }
+            Self::IdempotencyKeyMissing => {
+                "Send an Idempotency-Key that is new for each operation, and the same for each of its retries."
+            }
+            Self::IdempotencyKeyReused => {
+                "Send the original request again, or use a new key for this one."
+            }
+            Self::IdempotencyScopeMissing => "Authenticate, then send the same request again.",
+            Self::IdempotencyStoreUnavailable => {
+                "The request was not carried out. Send it again with the same key."
+            }
+            Self::HandlerPanicked => "Send the same request again with the same key.",
+            Self::OutcomeUnknown => {
+                "The request may have been carried out. Do not use a new key; ask the operator of this service."
+            }
+            Self::RequestBodyUnreadable => "Send the whole request again with the same key.",
+            Self::RequestInProgress => {
+                "No correction is needed. Send the same request again with the same key later."
+            }
+            Self::RequestTooLarge => "Send a smaller request.",
+            Self::StoredResponseUnreadable => {
+                "The request was carried out. Do not use a new key; ask the operator of this service."
+            }
+        }
+    }
+}

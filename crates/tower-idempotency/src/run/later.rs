@@ -1,0 +1,75 @@
+//! Storing a response after the client has been answered.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tower_idempotency_core::{
+    Completed, Execution, RecordId, Settled, Store, StoreError, StoreErrorKind,
+};
+use tracing::Instrument;
+
+use super::claim::with_jitter;
+use crate::shared::Shared;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// After a day the record of a default layer has expired, and nobody retries any more.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Goes on trying to complete an execution that ran to its end.
+///
+/// The handler has done its work, so the key must not be given free:
+/// the lease is kept alive between the tries, and the tries end only when the response is stored,
+/// somebody else has the key, or a day has passed.
+pub(super) fn complete_later<St: Store>(
+    shared: Arc<Shared<St>>,
+    execution: St::Execution,
+    id: RecordId,
+    completed: Completed,
+) {
+    let tracker = shared.runtime.tracker.clone();
+    let task = async move {
+        retry(execution, &id, completed, shared.settings.lease).await;
+        shared.runtime.wakers.wake(&id);
+    };
+    tracker.spawn(task.in_current_span());
+}
+
+async fn retry<E: Execution>(
+    mut execution: E,
+    id: &RecordId,
+    mut completed: Completed,
+    lease: Duration,
+) {
+    let give_up = Instant::now() + GIVE_UP_AFTER;
+    let mut pause = FIRST_PAUSE;
+    while Instant::now() < give_up {
+        sleep(with_jitter(pause)).await;
+        match execution.complete(&completed).await {
+            Ok(Settled::Applied) => {
+                tracing::info!(record = %id, "a response is stored after all");
+                return;
+            }
+            Ok(Settled::Stale) => {
+                tracing::warn!(record = %id, "a key was taken over before its response was stored");
+                return;
+            }
+            Err(error) => completed = easier(completed, &error),
+        }
+        if let Err(error) = execution.renew().await {
+            let error = crate::log::chain(&error);
+            tracing::debug!(record = %id, error, "a lease could not be renewed");
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE).min(lease / 3);
+    }
+    tracing::error!(record = %id, "a response could not be stored within a day");
+}
+
+/// A store without room may still have room for a tombstone.
+fn easier(completed: Completed, error: &StoreError) -> Completed {
+    if error.kind() != StoreErrorKind::Full {
+        return completed;
+    }
+    Completed::new(completed.response.without_body(), completed.retention)
+}

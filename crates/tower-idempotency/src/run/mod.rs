@@ -1,0 +1,225 @@
+//! The way of a covered request, from its body to its answer.
+//!
+//! ```text
+//! Guarded::run      in the connection's future: read the body, find the key
+//!   └ Job::run      in a task of its own from here on: claim, then one of
+//!       ├ replay    a kept response
+//!       ├ refuse    409, 422, 500, 503
+//!       └ execute   run the handler while the lease is renewed, capture its response,
+//!                   settle the execution, and only then answer
+//! ```
+//!
+//! The connection's future is dropped when the client goes away.
+//! Up to the claim that is right, since nothing has begun;
+//! everything behind it runs in the task, which nobody but the runtime can stop.
+
+mod capture;
+mod claim;
+mod execute;
+mod heartbeat;
+mod later;
+mod read;
+mod replay;
+mod settle;
+mod sweep;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use http_body::Body;
+use tower_idempotency_core::{
+    Claim, ClaimRequest, FingerprintInput, IdempotencyKey, Store, StoreError, StoreErrorKind,
+};
+use tower_service::Service;
+use tracing::Instrument;
+
+use crate::{
+    BoxError, Outcome, Problem, ProblemCode, ResponseBody, admission, layer::Requirement, route,
+    shared::Shared,
+};
+
+/// The longest pause that a 409 asks for, in seconds.
+///
+/// A lease is renewed while its execution runs, so its remaining time says little about when the
+/// answer will be there.
+const MAX_RETRY_AFTER: u64 = 5;
+
+/// What a 503 asks for, in seconds.
+const STORE_RETRY_AFTER: u64 = 1;
+
+/// A covered request's service.
+pub(crate) struct Guarded<S, St> {
+    pub(crate) shared: Arc<Shared<St>>,
+    pub(crate) requirement: Requirement,
+    pub(crate) inner: S,
+}
+
+impl<S, St> Guarded<S, St> {
+    pub(crate) async fn run<ReqBody, B>(
+        mut self,
+        parts: Parts,
+        body: ReqBody,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Response<ResponseBody<B>>, S::Error>
+    where
+        S: Service<Request<ReqBody>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send + 'static,
+        St: Store,
+        ReqBody: Body<Data = Bytes> + From<Bytes> + Send + 'static,
+        ReqBody::Error: Into<BoxError>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Send,
+    {
+        let body = match read::read(&self.shared, body).await {
+            Ok(body) => body,
+            Err(problem) => return Ok(self.shared.refuse(&problem)),
+        };
+        let key = match key.map_or_else(|| self.find_key(&parts, &body), |key| Ok(Some(key))) {
+            Ok(Some(key)) => key,
+            Ok(None) => {
+                let request = Request::from_parts(parts, ReqBody::from(body));
+                return Ok(self.inner.call(request).await?.map(ResponseBody::inner));
+            }
+            Err(problem) => return Ok(self.shared.refuse(&problem)),
+        };
+        let claim = match claim_request(&self.shared, key, &parts, &body) {
+            Ok(claim) => claim,
+            Err(problem) => return Ok(self.shared.refuse(&problem)),
+        };
+        sweep::begin(&self.shared);
+        let shared = Arc::clone(&self.shared);
+        let job = Job {
+            guarded: self,
+            claim,
+            request: Request::from_parts(parts, body),
+        };
+        let task = job.run::<ReqBody, B>().in_current_span();
+        match shared.runtime.tracker.spawn(task).await {
+            Ok(answer) => answer,
+            // Only a runtime that is shutting down ends the task before its time.
+            Err(_) => Ok(shared.refuse(&shared.problem(ProblemCode::HandlerPanicked))),
+        }
+    }
+
+    fn find_key(&self, parts: &Parts, body: &Bytes) -> Result<Option<IdempotencyKey>, Problem> {
+        let settings = &self.shared.settings;
+        let found = settings
+            .key_sources
+            .iter()
+            .find_map(|source| source.look_at_request(parts, body, settings.key_syntax))
+            .map(|key| key.and_then(|key| settings.key_format.check(&key).map(|()| key)));
+        match (found, self.requirement) {
+            (Some(Ok(key)), _) => Ok(Some(key)),
+            (Some(Err(error)), _) => Err(admission::invalid(&self.shared, &error)),
+            (None, Requirement::Optional) => Ok(None),
+            (None, Requirement::Required) => Err(admission::missing(&self.shared)),
+        }
+    }
+}
+
+fn claim_request<St>(
+    shared: &Shared<St>,
+    key: IdempotencyKey,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<ClaimRequest, Problem> {
+    let settings = &shared.settings;
+    let scope = settings
+        .principal
+        .of(parts)
+        .and_then(|principal| settings.scope.scope(principal, parts))
+        .ok_or_else(|| shared.problem(ProblemCode::IdempotencyScopeMissing))?
+        .in_namespace(Arc::clone(&settings.namespace));
+    let fingerprint = settings.fingerprint.fingerprint(&FingerprintInput {
+        method: &parts.method,
+        target: route::target(parts),
+        headers: &parts.headers,
+        body,
+    });
+    let mut claim = ClaimRequest::new(scope, key, fingerprint);
+    claim.lease = settings.lease;
+    claim.crash_policy = settings.crash_policy;
+    claim.retention = settings.retention;
+    claim.failed_retention = settings.failed_retention;
+    Ok(claim)
+}
+
+/// A request whose key is known, in a task of its own.
+struct Job<S, St> {
+    guarded: Guarded<S, St>,
+    claim: ClaimRequest,
+    request: Request<Bytes>,
+}
+
+impl<S, St: Store> Job<S, St> {
+    async fn run<ReqBody, B>(self) -> Result<Response<ResponseBody<B>>, S::Error>
+    where
+        S: Service<Request<ReqBody>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        ReqBody: From<Bytes> + Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Send,
+    {
+        let shared = Arc::clone(&self.guarded.shared);
+        match claim::claim(&shared, &self.claim).await {
+            Ok(Claim::Acquired(execution)) => self.execute(execution).await,
+            Ok(Claim::Completed(response)) => {
+                Ok(replay::replay(&shared, &response, Outcome::Replayed))
+            }
+            Ok(Claim::InProgress { remaining }) => {
+                Ok(shared.refuse(&in_progress(&shared, remaining.as_secs())))
+            }
+            Ok(Claim::Mismatch) => {
+                Ok(shared.refuse(&shared.problem(ProblemCode::IdempotencyKeyReused)))
+            }
+            Ok(Claim::OutcomeUnknown) => {
+                tracing::warn!(record = %self.claim.id, "a key waits for an operator to resolve it");
+                Ok(shared.refuse(&shared.problem(ProblemCode::OutcomeUnknown)))
+            }
+            Err(error) => self.without_store(&error).await,
+        }
+    }
+
+    /// Answers when the store could not say whether the request is a retry.
+    async fn without_store<ReqBody, B>(
+        mut self,
+        error: &StoreError,
+    ) -> Result<Response<ResponseBody<B>>, S::Error>
+    where
+        S: Service<Request<ReqBody>, Response = Response<B>>,
+        ReqBody: From<Bytes>,
+        B: Body,
+    {
+        let shared = &self.guarded.shared;
+        let fail_open = shared.settings.fail_open;
+        let error_chain = crate::log::chain(error);
+        tracing::error!(record = %self.claim.id, error = error_chain, fail_open, "a claim failed");
+        if error.kind() == StoreErrorKind::Unreadable {
+            return Ok(shared.refuse(&shared.problem(ProblemCode::StoredResponseUnreadable)));
+        }
+        if !fail_open {
+            return Ok(shared.refuse(&Problem {
+                retry_after: Some(STORE_RETRY_AFTER),
+                ..shared.problem(ProblemCode::IdempotencyStoreUnavailable)
+            }));
+        }
+        let shared = Arc::clone(shared);
+        let request = self.request.map(ReqBody::from);
+        let mut response = self.guarded.inner.call(request).await?;
+        shared.settings.response_headers.clear(&mut response);
+        shared.settings.response_headers.mark_stored(&mut response, false);
+        shared.report(Outcome::Unprotected, &mut response);
+        Ok(response.map(ResponseBody::inner))
+    }
+}
+
+/// Describes the refusal of a duplicate while the first request runs.
+fn in_progress<St>(shared: &Shared<St>, remaining_seconds: u64) -> Problem {
+    Problem {
+        retry_after: Some(remaining_seconds.clamp(1, MAX_RETRY_AFTER)),
+        ..shared.problem(ProblemCode::RequestInProgress)
+    }
+}
