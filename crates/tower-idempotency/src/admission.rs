@@ -8,10 +8,7 @@ use http::{
 use tower_idempotency_core::{IdempotencyKey, KeyError};
 
 use crate::{
-    Idempotency, Problem, ProblemCode,
-    key_source::Looked,
-    layer::Requirement,
-    route,
+    Idempotency, Problem, ProblemCode, key_source::Looked, layer::Requirement, route,
     shared::Shared,
 };
 
@@ -28,11 +25,7 @@ pub(crate) enum Admission {
 }
 
 /// Looks at the head of a request, without a copy and without the store.
-pub(crate) fn admit<St>(
-    shared: &Shared<St>,
-    requirement: Requirement,
-    parts: &Parts,
-) -> Admission {
+pub(crate) fn admit<St>(shared: &Shared<St>, requirement: Requirement, parts: &Parts) -> Admission {
     if !is_covered(shared, parts) {
         return Admission::Pass;
     }
@@ -151,7 +144,10 @@ mod tests {
 
     #[test]
     fn an_upgrade_and_grpc_pass_by() {
-        assert!(tunnel(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]));
+        assert!(tunnel(&[
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "websocket")
+        ]));
         assert!(tunnel(&[("content-type", "application/grpc+proto")]));
     }
 
@@ -159,7 +155,10 @@ mod tests {
     /// protected like any other.
     #[test]
     fn an_offer_of_h2c_is_an_ordinary_request() {
-        assert!(!tunnel(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c")]));
+        assert!(!tunnel(&[
+            ("connection", "Upgrade, HTTP2-Settings"),
+            ("upgrade", "h2c")
+        ]));
     }
 
     #[test]

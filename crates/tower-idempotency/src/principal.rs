@@ -71,9 +71,7 @@ impl Principal {
     /// Computes the principal from the head of the request.
     ///
     /// `None` refuses the request.
-    pub fn from_fn(
-        extract: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn from_fn(extract: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Kind::Function(Arc::new(extract)))
     }
 
@@ -159,9 +157,15 @@ mod tests {
     #[test]
     fn a_repeated_or_empty_header_names_nobody() {
         let principal = Principal::header("x-user");
-        assert_eq!(principal.of(&parts(&[("x-user", "a"), ("x-user", "b")])), None);
+        assert_eq!(
+            principal.of(&parts(&[("x-user", "a"), ("x-user", "b")])),
+            None
+        );
         assert_eq!(principal.of(&parts(&[("x-user", "")])), None);
-        assert_eq!(principal.of(&parts(&[("x-user", "a")])).as_deref(), Some("a"));
+        assert_eq!(
+            principal.of(&parts(&[("x-user", "a")])).as_deref(),
+            Some("a")
+        );
     }
 
     #[test]

@@ -173,13 +173,22 @@ mod tests {
             ("link", "<b>"),
             ("x-acme", "1"),
         ];
-        let expected = ["content-type=text/plain", "link=<a>", "link=<b>", "x-acme=1"];
+        let expected = [
+            "content-type=text/plain",
+            "link=<a>",
+            "link=<b>",
+            "x-acme=1",
+        ];
         assert_eq!(names(&ReplayedHeaders::default(), &headers), expected);
     }
 
     #[test]
     fn what_connection_nominates_is_left_out() {
-        let headers = [("connection", "close, X-Hop"), ("x-hop", "1"), ("x-acme", "1")];
+        let headers = [
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("x-acme", "1"),
+        ];
         assert_eq!(names(&ReplayedHeaders::default(), &headers), ["x-acme=1"]);
     }
 
@@ -200,6 +209,9 @@ mod tests {
             ("x-acme", "1"),
             ("content-type", "text/plain"),
         ];
-        assert_eq!(names(&policy, &headers), ["location=/1", "content-type=text/plain"]);
+        assert_eq!(
+            names(&policy, &headers),
+            ["location=/1", "content-type=text/plain"]
+        );
     }
 }

@@ -60,7 +60,11 @@ impl ResponseHeaders {
 
     /// Removes marks that are the layer's to set.
     pub(crate) fn clear<B>(&self, response: &mut Response<B>) {
-        for name in [Some(&self.replay), self.stored.as_ref()].into_iter().flatten().flatten() {
+        for name in [Some(&self.replay), self.stored.as_ref()]
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             response.headers_mut().remove(name);
         }
     }

@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// The page that the problem documents link to, unless the user names one of their own.
-pub(crate) const DOCS_URL: &str = "https://docs.rs/tower-idempotency/latest/tower_idempotency/enum.ProblemCode.html";
+pub(crate) const DOCS_URL: &str =
+    "https://docs.rs/tower-idempotency/latest/tower_idempotency/enum.ProblemCode.html";
 const MIB: usize = 1024 * 1024;
 
 type Predicate = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
@@ -113,7 +114,10 @@ impl Settings {
             ("retention", self.retention),
             ("failed_retention", self.failed_retention),
         ] {
-            if retention.duration().is_some_and(|time| time < Duration::from_millis(1)) {
+            if retention
+                .duration()
+                .is_some_and(|time| time < Duration::from_millis(1))
+            {
                 let must = "must be at least 1ms; a key that is forgotten at once protects nothing";
                 return Err(ConfigError::new(setting, format!("{retention:?}"), must));
             }

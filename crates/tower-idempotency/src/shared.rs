@@ -10,9 +10,7 @@ use http::{HeaderValue, Response};
 use http_body::Body;
 use tokio::sync::Semaphore;
 
-use crate::{
-    Outcome, Problem, ProblemCode, ResponseBody, runtime::Runtime, settings::Settings,
-};
+use crate::{Outcome, Problem, ProblemCode, ResponseBody, runtime::Runtime, settings::Settings};
 
 #[derive(Debug)]
 pub(crate) struct Shared<St> {

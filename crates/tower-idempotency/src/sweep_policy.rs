@@ -40,7 +40,11 @@ impl SweepPolicy {
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         if self.every < Duration::from_millis(10) {
             let value = format!("{:?}", self.every);
-            return Err(ConfigError::new("sweep.every", value, "must be at least 10ms"));
+            return Err(ConfigError::new(
+                "sweep.every",
+                value,
+                "must be at least 10ms",
+            ));
         }
         if self.batch == 0 {
             return Err(ConfigError::new("sweep.batch", "0", "must be at least 1"));

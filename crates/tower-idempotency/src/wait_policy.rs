@@ -36,7 +36,11 @@ impl WaitPolicy {
         let refuse = |setting, value, must| Err(ConfigError::new(setting, value, must));
         if self.at_most.is_zero() || self.at_most > Duration::from_secs(600) {
             let value = format!("{:?}", self.at_most);
-            return refuse("wait.at_most", value, "must be more than 0 and at most 600s");
+            return refuse(
+                "wait.at_most",
+                value,
+                "must be more than 0 and at most 600s",
+            );
         }
         if self.waiters == 0 {
             return refuse("wait.waiters", "0".to_owned(), "must be at least 1");

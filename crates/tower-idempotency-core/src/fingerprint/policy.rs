@@ -124,7 +124,10 @@ impl FingerprintPolicy {
     /// every retry a mismatch.
     pub fn header(mut self, name: HeaderName) -> Self {
         // The order of configuration has no meaning, so it must not count.
-        if let Err(position) = self.headers.binary_search_by(|n| n.as_str().cmp(name.as_str())) {
+        if let Err(position) = self
+            .headers
+            .binary_search_by(|n| n.as_str().cmp(name.as_str()))
+        {
             self.headers.insert(position, name);
         }
         self

@@ -35,7 +35,9 @@ impl<'a> Rest<'a> {
         if !matches!(self.next()?, b'a'..=b'z' | b'*') {
             return None;
         }
-        self.eat_while(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'));
+        self.eat_while(
+            |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'),
+        );
         Some(())
     }
 

@@ -71,9 +71,7 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             KindProjection::Incoming { body } => body.poll_frame(cx),
-            KindProjection::Read { body } => {
-                body.poll_frame(cx).map_err(|never| match never {})
-            }
+            KindProjection::Read { body } => body.poll_frame(cx).map_err(|never| match never {}),
         }
     }
 

@@ -117,11 +117,16 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     }
 }
 
-fn next_of<E>(data: &mut Bytes, trailers: &mut Option<HeaderMap>) -> Option<Result<Frame<Bytes>, E>> {
+fn next_of<E>(
+    data: &mut Bytes,
+    trailers: &mut Option<HeaderMap>,
+) -> Option<Result<Frame<Bytes>, E>> {
     if data.has_remaining() {
         return Some(Ok(Frame::data(std::mem::take(data))));
     }
-    trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))
+    trailers
+        .take()
+        .map(|trailers| Ok(Frame::trailers(trailers)))
 }
 
 fn length(prefix: &VecDeque<Bytes>) -> u64 {

@@ -83,7 +83,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(
             CONTENT_TYPE,
-            "application/x-www-form-urlencoded; charset=utf-8".parse().unwrap(),
+            "application/x-www-form-urlencoded; charset=utf-8"
+                .parse()
+                .unwrap(),
         );
         let find = |body: &'static str| {
             form_field("token", &headers, &Bytes::from_static(body.as_bytes()))

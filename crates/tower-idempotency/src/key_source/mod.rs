@@ -156,9 +156,9 @@ impl KeySource {
                     "must be an RFC 6901 pointer such as \"/data/id\"",
                 )),
             },
-            Kind::FormField(name) | Kind::PathParameter(name) if name.is_empty() => {
-                Err(ConfigError::new("key source field", "\"\"", "must have a name"))
-            }
+            Kind::FormField(name) | Kind::PathParameter(name) if name.is_empty() => Err(
+                ConfigError::new("key source field", "\"\"", "must have a name"),
+            ),
             _ => Ok(()),
         }
     }

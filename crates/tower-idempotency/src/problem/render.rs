@@ -52,9 +52,7 @@ impl ProblemRenderer {
     /// });
     /// # let _ = plain;
     /// ```
-    pub fn from_fn(
-        render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn from_fn(render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static) -> Self {
         Self(Kind::Function(Arc::new(render)))
     }
 
@@ -67,8 +65,15 @@ impl ProblemRenderer {
         let add = |response: &mut Response<Bytes>, name: HeaderName, value: HeaderValue| {
             response.headers_mut().entry(name).or_insert(value);
         };
-        add(&mut response, CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let link = format!("<{}>; rel=\"describedby\"; type=\"text/html\"", problem.type_url());
+        add(
+            &mut response,
+            CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        );
+        let link = format!(
+            "<{}>; rel=\"describedby\"; type=\"text/html\"",
+            problem.type_url()
+        );
         if let Ok(link) = HeaderValue::try_from(link) {
             add(&mut response, LINK, link);
         }
@@ -145,7 +150,12 @@ mod tests {
             document["type"],
             "https://api.example.com/idempotency#REQUEST_IN_PROGRESS"
         );
-        assert!(response.headers()[LINK].to_str().unwrap().contains("describedby"));
+        assert!(
+            response.headers()[LINK]
+                .to_str()
+                .unwrap()
+                .contains("describedby")
+        );
     }
 
     #[test]

@@ -210,7 +210,10 @@ impl<S, St: Store> Job<S, St> {
         let request = self.request.map(ReqBody::from);
         let mut response = self.guarded.inner.call(request).await?;
         shared.settings.response_headers.clear(&mut response);
-        shared.settings.response_headers.mark_stored(&mut response, false);
+        shared
+            .settings
+            .response_headers
+            .mark_stored(&mut response, false);
         shared.report(Outcome::Unprotected, &mut response);
         Ok(response.map(ResponseBody::inner))
     }

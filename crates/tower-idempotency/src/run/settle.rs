@@ -75,7 +75,9 @@ impl<St: Store> Settling<St> {
             Ended::Panicked => {
                 tracing::error!(record = %id, "a handler panicked");
                 let response = shared.render(&shared.problem(ProblemCode::HandlerPanicked));
-                let settledness = self.carry_out(panic_verdict(&shared.settings, &response)).await;
+                let settledness = self
+                    .carry_out(panic_verdict(&shared.settings, &response))
+                    .await;
                 let response = response.map(|bytes| ResponseBody::whole(bytes, None));
                 Ok(answer(&shared, id, settledness, response).await)
             }

@@ -1,0 +1,166 @@
+//! One record, and the rules of its life.
+
+use std::time::{Duration, SystemTime};
+
+use tower_idempotency_core::{
+    Attempt, Claim, ClaimRequest, Completed, CrashPolicy, Failure, LeaseToken, Record, RecordInfo,
+    RecordState, Retention, StoredResponse,
+};
+
+/// A record as it lies in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) info: RecordInfo,
+    pub(crate) token: LeaseToken,
+    pub(crate) response: Option<StoredResponse>,
+    failed_retention: Retention,
+    hold: bool,
+    takeover: bool,
+}
+
+/// What to do about a claim of a record that is there.
+pub(crate) enum Step {
+    /// Give this answer; the record stays as it is.
+    Answer(Claim<Attempt>),
+    /// Put a new execution in the record's place.
+    Replace(Kept),
+}
+
+impl Kept {
+    /// Begins the first execution of a key.
+    pub(crate) fn first(request: &ClaimRequest, now: SystemTime) -> Self {
+        Self::begin(request, Attempt::FIRST, now, now)
+    }
+
+    /// Judges a claim, in the order that the contract gives.
+    pub(crate) fn judge(&self, request: &ClaimRequest, now: SystemTime) -> Step {
+        let next = |takeover| {
+            let attempt = Attempt::new(self.info.attempt.saturating_add(1), takeover);
+            Step::Replace(Self::begin(request, attempt, self.info.created_at, now))
+        };
+        if self.has_expired(now) {
+            return Step::Replace(Self::first(request, now));
+        }
+        if self.is_held_by(request.token) {
+            return Step::Answer(Claim::Acquired(self.attempt()));
+        }
+        if self.info.state == RecordState::Failed {
+            return next(false);
+        }
+        if !request.fingerprint.matches(&self.info.fingerprint) {
+            return Step::Answer(Claim::Mismatch);
+        }
+        if let Some(response) = &self.response {
+            return Step::Answer(Claim::Completed(response.clone()));
+        }
+        let remaining = self.remaining(now);
+        if !remaining.is_zero() {
+            return Step::Answer(Claim::InProgress { remaining });
+        }
+        match request.crash_policy {
+            CrashPolicy::Hold => Step::Answer(Claim::OutcomeUnknown),
+            _ => next(true),
+        }
+    }
+
+    /// Tells whether `token` is the one of the running execution.
+    pub(crate) fn is_held_by(&self, token: LeaseToken) -> bool {
+        self.info.state == RecordState::InProgress && self.token == token
+    }
+
+    pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
+        self.info.expires_at.is_some_and(|end| end <= now)
+    }
+
+    pub(crate) const fn attempt(&self) -> Attempt {
+        Attempt::new(self.info.attempt, self.takeover)
+    }
+
+    pub(crate) fn renew(&mut self, lease: Duration, now: SystemTime) {
+        let end = now + lease;
+        self.info.lease_expires_at = Some(end);
+        self.info.expires_at = abandoned_at(end, self.hold, self.failed_retention);
+    }
+
+    pub(crate) fn complete(&mut self, completed: &Completed, now: SystemTime) {
+        self.end(RecordState::Completed, completed.retention, now);
+        self.info.status = Some(completed.response.status());
+        self.response = Some(completed.response.clone());
+    }
+
+    pub(crate) fn fail(&mut self, failure: &Failure, now: SystemTime) {
+        self.end(RecordState::Failed, self.failed_retention, now);
+        self.info.failure = Some(failure.clone());
+    }
+
+    pub(crate) fn to_record(&self) -> Record {
+        Record::new(self.info.clone(), self.response.clone())
+    }
+
+    /// Returns how many bytes of response the record holds.
+    pub(crate) fn response_bytes(&self) -> u64 {
+        self.response
+            .as_ref()
+            .map_or(0, |response| response.size_bytes() as u64)
+    }
+
+    fn begin(
+        request: &ClaimRequest,
+        attempt: Attempt,
+        created_at: SystemTime,
+        now: SystemTime,
+    ) -> Self {
+        let hold = request.crash_policy == CrashPolicy::Hold;
+        let end = now + request.lease;
+        let info = RecordInfo {
+            id: request.id,
+            scope: request.scope.clone(),
+            key: request.key.clone(),
+            fingerprint: request.fingerprint,
+            state: RecordState::InProgress,
+            attempt: attempt.number,
+            created_at,
+            lease_expires_at: Some(end),
+            ended_at: None,
+            expires_at: abandoned_at(end, hold, request.failed_retention),
+            status: None,
+            failure: None,
+        };
+        Self {
+            info,
+            token: request.token,
+            response: None,
+            failed_retention: request.failed_retention,
+            hold,
+            takeover: attempt.takeover,
+        }
+    }
+
+    fn end(&mut self, state: RecordState, retention: Retention, now: SystemTime) {
+        self.info.state = state;
+        self.info.lease_expires_at = None;
+        self.info.ended_at = Some(now);
+        self.info.expires_at = after(now, retention);
+    }
+
+    fn remaining(&self, now: SystemTime) -> Duration {
+        self.info
+            .lease_expires_at
+            .and_then(|end| end.duration_since(now).ok())
+            .unwrap_or_default()
+    }
+}
+
+/// When a record whose lease ends at `lease_end` without an end counts as absent.
+fn abandoned_at(lease_end: SystemTime, hold: bool, retention: Retention) -> Option<SystemTime> {
+    if hold {
+        None
+    } else {
+        after(lease_end, retention)
+    }
+}
+
+/// A time that lies beyond what the clock can hold never comes.
+fn after(start: SystemTime, retention: Retention) -> Option<SystemTime> {
+    start.checked_add(retention.duration()?)
+}

@@ -1,0 +1,173 @@
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use tower_idempotency_core::{
+    Claim, ClaimRequest, Clock, ListPage, Record, RecordId, RecordInfo, Store, StoreError,
+    StoreErrorKind, StoreLimits, Swept,
+};
+
+use crate::{
+    MemoryExecution, MemoryStoreBuilder,
+    record::{Kept, Step},
+    records::Records,
+};
+
+/// A bounded store in the process's memory.
+///
+/// See the [crate docs](crate). Cloning is cheap, and clones share the records.
+#[derive(Clone)]
+pub struct MemoryStore {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    records: Mutex<Records>,
+    clock: Arc<dyn Clock>,
+    max_records: usize,
+    max_bytes: u64,
+}
+
+impl MemoryStore {
+    /// Makes a store with the default bounds.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().make()
+    }
+
+    /// Starts to set up a store.
+    pub fn builder() -> MemoryStoreBuilder {
+        MemoryStoreBuilder::default()
+    }
+
+    pub(crate) fn with(max_records: usize, max_bytes: u64, clock: Arc<dyn Clock>) -> Self {
+        let inner = Inner {
+            records: Mutex::default(),
+            clock,
+            max_records,
+            max_bytes,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("records", &self.inner.lock().len())
+            .field("max_records", &self.inner.max_records)
+            .field("max_bytes", &self.inner.max_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// Every change is made by `Records` in single calls that cannot panic halfway,
+    /// so the records of a thread that panicked are whole.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes room for one more record, of expired ones only.
+    fn make_room(&self, records: &mut Records, now: SystemTime) -> Result<(), StoreError> {
+        if records.len() >= self.max_records {
+            records.remove_expired(now, u64::MAX);
+        }
+        if records.len() >= self.max_records {
+            return Err(StoreErrorKind::Full.into());
+        }
+        Ok(())
+    }
+
+    /// Makes room for `more` bytes of response, of expired records only.
+    pub(crate) fn make_room_for(
+        &self,
+        records: &mut Records,
+        more: u64,
+        now: SystemTime,
+    ) -> Result<(), StoreError> {
+        let fits = |records: &Records| records.response_bytes() + more <= self.max_bytes;
+        if !fits(records) {
+            records.remove_expired(now, u64::MAX);
+        }
+        if fits(records) {
+            Ok(())
+        } else {
+            Err(StoreErrorKind::Full.into())
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    type Execution = MemoryExecution;
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim<MemoryExecution>, StoreError> {
+        let mut records = self.inner.lock();
+        let now = self.inner.now();
+        let begun = match records
+            .find(&request.id)
+            .map(|kept| kept.judge(request, now))
+        {
+            Some(Step::Answer(claim)) => {
+                return Ok(claim.map(|attempt| {
+                    MemoryExecution::new(Arc::clone(&self.inner), request, attempt)
+                }));
+            }
+            Some(Step::Replace(kept)) => kept,
+            None => {
+                self.inner.make_room(&mut records, now)?;
+                Kept::first(request, now)
+            }
+        };
+        let attempt = begun.attempt();
+        records.put(begun);
+        let inner = Arc::clone(&self.inner);
+        Ok(Claim::Acquired(MemoryExecution::new(
+            inner, request, attempt,
+        )))
+    }
+
+    async fn lookup(&self, id: &RecordId) -> Result<Option<Record>, StoreError> {
+        let now = self.inner.now();
+        let records = self.inner.lock();
+        let live = records.find(id).filter(|kept| !kept.has_expired(now));
+        Ok(live.map(Kept::to_record))
+    }
+
+    async fn list(&self, page: &ListPage) -> Result<Vec<RecordInfo>, StoreError> {
+        let now = self.inner.now();
+        let records = self.inner.lock();
+        Ok(records
+            .behind(page.after)
+            .filter(|kept| !kept.has_expired(now))
+            .filter(|kept| page.state.is_none_or(|state| state == kept.info.state))
+            .take(page.limit as usize)
+            .map(|kept| kept.info.clone())
+            .collect())
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<Swept, StoreError> {
+        let now = self.inner.now();
+        let mut records = self.inner.lock();
+        let deleted = records.remove_expired(now, limit.into());
+        Ok(Swept::new(deleted, records.has_expired(now)))
+    }
+
+    fn limits(&self) -> StoreLimits {
+        StoreLimits::new(self.inner.max_bytes)
+    }
+}

@@ -1,0 +1,107 @@
+//! The cases of the suite, by topic.
+//!
+//! Each is an ordinary function of a [`Harness`](crate::Harness) that panics if the store breaks
+//! the contract. [`store_conformance!`](crate::store_conformance) makes a test of each.
+
+pub mod claim;
+pub mod complete;
+pub mod concurrency;
+pub mod expiry;
+pub mod lookup;
+pub mod lost_acknowledgement;
+pub mod release;
+pub mod renew;
+pub mod replay;
+mod support;
+pub mod sweep;
+pub mod takeover;
+
+/// Makes one test of each case of the conformance suite.
+///
+/// It takes the path of an `async fn() -> impl Harness`; see the [crate docs](crate).
+#[macro_export]
+macro_rules! store_conformance {
+    ($harness:path) => {
+        $crate::__store_conformance! { $harness;
+            claim: a_fresh_key_is_acquired;
+            claim: a_duplicate_is_in_progress;
+            claim: every_part_of_the_scope_keeps_keys_apart;
+            claim: another_request_is_a_mismatch_while_the_first_runs;
+            claim: another_request_is_a_mismatch_after_completion;
+            claim: a_mismatch_changes_nothing;
+            claim: a_switched_off_fingerprint_matches_everything;
+            claim: unusual_keys_and_scopes_are_kept_apart;
+            complete: a_completed_key_is_replayed;
+            complete: completing_is_fenced_by_the_token;
+            complete: a_completed_record_cannot_be_completed_by_another;
+            complete: a_late_completion_counts_if_nobody_took_over;
+            complete: a_completion_after_expiry_is_stale;
+            complete: a_completed_key_cannot_be_renewed_or_released;
+            release: a_failed_key_is_claimed_again;
+            release: a_failed_key_takes_another_request;
+            release: a_failure_is_kept_for_inspection;
+            release: a_freed_key_is_absent;
+            release: releasing_is_fenced_by_the_token;
+            renew: a_renewed_lease_lasts_its_whole_length_again;
+            renew: renewing_is_fenced_by_the_token;
+            renew: a_dead_lease_that_nobody_took_is_revived;
+            takeover: a_dead_lease_is_taken_over;
+            takeover: a_mismatch_takes_nothing_over;
+            takeover: a_held_key_waits_for_an_operator;
+            takeover: a_held_key_is_completed_by_its_late_owner;
+            takeover: attempts_are_counted_over_takeovers_and_failures;
+            takeover: whoever_lost_the_key_changes_nothing;
+            expiry: a_completed_key_is_absent_after_its_retention;
+            expiry: retention_counts_from_the_end;
+            expiry: replays_do_not_prolong_the_retention;
+            expiry: a_record_kept_for_ever_does_not_expire;
+            expiry: a_failed_key_is_absent_after_its_retention;
+            expiry: an_abandoned_key_is_absent_after_the_failed_retention;
+            expiry: a_response_can_have_a_retention_of_its_own;
+            replay: status_headers_and_body_come_back_byte_for_byte;
+            replay: an_empty_body_is_not_a_tombstone;
+            replay: a_tombstone_has_no_body;
+            replay: a_large_body_comes_back;
+            replay: a_damaged_record_is_unreadable_and_never_acquired;
+            lookup: an_absent_key_is_none;
+            lookup: a_record_tells_its_life;
+            lookup: a_list_has_pages_and_states;
+            lookup: expired_records_are_not_listed;
+            lost_acknowledgement: a_claim_recognises_its_own_record;
+            lost_acknowledgement: a_claim_recognises_its_own_takeover;
+            lost_acknowledgement: completing_again_changes_nothing;
+            lost_acknowledgement: failing_again_changes_nothing;
+            lost_acknowledgement: a_completed_claim_tried_again_is_completed;
+            sweep: only_expired_records_are_deleted;
+            sweep: a_sweep_is_bounded_and_says_that_more_is_waiting;
+            sweep: abandoned_and_failed_records_are_deleted;
+            sweep: an_empty_store_is_swept;
+            sweep: sweeps_at_once_do_no_harm;
+            concurrency: one_of_many_claims_wins;
+            concurrency: one_of_many_takes_a_dead_lease_over;
+            concurrency: one_of_many_claims_an_expired_key;
+            concurrency: one_of_many_claims_a_failed_key;
+            concurrency: distinct_keys_do_not_hinder_each_other;
+            concurrency: a_completion_and_a_takeover_have_one_winner;
+            concurrency: sweeping_disturbs_nobody;
+            concurrency: dropped_claims_leave_the_key_usable;
+        }
+    };
+}
+
+/// Expands the list; not for direct use.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_conformance {
+    ($harness:path; $($topic:ident: $case:ident;)*) => {
+        $(
+            #[test]
+            fn $case() {
+                $crate::run(async {
+                    let harness = ::std::sync::Arc::new($harness().await);
+                    $crate::conformance::$topic::$case(&harness).await;
+                });
+            }
+        )*
+    };
+}
