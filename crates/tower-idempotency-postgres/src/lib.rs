@@ -1,1 +1,71 @@
-//! Placeholder.
+//! The Postgres store of `tower-idempotency`.
+//!
+//! For services with several processes, or whose keys must survive a restart of the host.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use tower_idempotency_postgres::PostgresStore;
+//!
+//! # async fn example() -> Result<(), tower_idempotency_core::StoreError> {
+//! let store = PostgresStore::connect("postgres://app@localhost/app").await?;
+//! store.migrate().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it works
+//!
+//! - A claim is **one statement** that reads the record and inserts one only if none was there.
+//!   A duplicate costs a look-up by the primary key, and writes nothing.
+//! - A record whose time is over is taken by a second statement that names the token it saw.
+//! - Renewing, completing and releasing compare the token in the statement that writes.
+//! - The token is the caller's, so a claim or a completion whose acknowledgement was lost
+//!   recognises itself when it is tried again; the store does so when a connection breaks.
+//! - Only the server's `clock_timestamp()` judges. The application's clock does not matter,
+//!   nor does the session's time zone.
+//!
+//! # Guarantees
+//!
+//! The whole conformance suite holds, on Postgres 15 and 18, at any default isolation level.
+//! No connection is held while a handler runs, no session state is used, and no statement waits
+//! for a row that another transaction holds open, completing one's own record excepted.
+//!
+//! # Bounds
+//!
+//! Every verb ends within [`operation_timeout`](PostgresStoreBuilder::operation_timeout), the wait
+//! for a connection included. A connection whose statement is still running then is closed, and
+//! not given to anybody else. [`PostgresStore::connect`] also sets `lock_timeout` and
+//! `statement_timeout` on the server; set them on a pool of your own, too, or a statement that
+//! hangs there goes on without anybody listening.
+//!
+//! # Deployment
+//!
+//! - The user needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table;
+//!   [`migrate`](PostgresStore::migrate) needs `CREATE` on the schema.
+//! - The records must be where they are not lost: with asynchronous replication, a failover can
+//!   forget the last claims.
+//! - **`PgBouncer`**: session pooling works. Transaction pooling does not in this version: the
+//!   driver's prepared statements reach the wrong server connection.
+//!
+//! # What this does not do
+//!
+//! The handler's own writes are in transactions of its own: if the process dies between the
+//! handler's commit and the completion, the handler runs again after the lease.
+
+mod builder;
+mod claim;
+mod connect;
+mod connection;
+mod error;
+mod execution;
+mod migrate;
+mod row;
+mod schema;
+mod shared;
+mod sql;
+mod store;
+
+pub use crate::{
+    builder::PostgresStoreBuilder, execution::PostgresExecution, store::PostgresStore,
+};

@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tower_idempotency_core::ConfigError;
+
+use crate::{
+    PostgresStore,
+    schema::Schema,
+    shared::Shared,
+    sql::{self, Sql},
+};
+
+/// The bound of a verb, unless the user chooses another.
+pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sets up a [`PostgresStore`].
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use sqlx::PgPool;
+/// use tower_idempotency_postgres::PostgresStore;
+///
+/// fn store(pool: PgPool) -> Result<PostgresStore, tower_idempotency_core::ConfigError> {
+///     PostgresStore::builder(pool)
+///         .schema("billing")
+///         .operation_timeout(Duration::from_secs(2))
+///         .build()
+/// }
+/// # let _ = store;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "call `build` to get the store"]
+pub struct PostgresStoreBuilder {
+    pool: PgPool,
+    schema: Option<String>,
+    operation_timeout: Duration,
+}
+
+impl PostgresStoreBuilder {
+    pub(crate) const fn new(pool: PgPool) -> Self {
+        Self {
+            pool,
+            schema: None,
+            operation_timeout: OPERATION_TIMEOUT,
+        }
+    }
+
+    /// Looks for the table in this schema. Default: the connection's search path.
+    ///
+    /// The schema itself must be there; `migrate` does not create it.
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+
+    /// Bounds every verb, the wait for a connection included. Default: 5 s.
+    ///
+    /// A request whose claim takes longer is answered 503.
+    /// Choose less than the time-outs in front of the service, and less than a third of the lease:
+    /// a renewal that hangs longer costs the lease.
+    pub const fn operation_timeout(mut self, timeout: Duration) -> Self {
+        self.operation_timeout = timeout;
+        self
+    }
+
+    /// Makes the store. Nothing is sent to the server.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the schema's name is no plain identifier, or the bound is less than
+    /// 10 ms or more than a minute.
+    pub fn build(self) -> Result<PostgresStore, ConfigError> {
+        let schema = match &self.schema {
+            Some(name) => Schema::parse(name)?,
+            None => Schema::default(),
+        };
+        let bounds = Duration::from_millis(10)..=Duration::from_secs(60);
+        if !bounds.contains(&self.operation_timeout) {
+            let value = format!("{:?}", self.operation_timeout);
+            let must = "must be between 10ms and 60s";
+            return Err(ConfigError::new("operation_timeout", value, must));
+        }
+        Ok(self.make_in(&schema))
+    }
+
+    pub(crate) fn make(self) -> PostgresStore {
+        self.make_in(&Schema::default())
+    }
+
+    fn make_in(self, schema: &Schema) -> PostgresStore {
+        let shared = Shared {
+            pool: self.pool,
+            sql: Sql::new(schema),
+            operation_timeout: self.operation_timeout,
+        };
+        PostgresStore::with(shared, sql::migrations(schema))
+    }
+}

@@ -1,0 +1,56 @@
+//! Telling the driver's errors apart, by code and never by text.
+
+use sqlx::Error;
+use tower_idempotency_core::{StoreError, StoreErrorKind};
+
+/// Wraps an error of the driver.
+pub(crate) fn store_error(error: Error) -> StoreError {
+    StoreError::new(kind(&error), error)
+}
+
+/// Tells whether trying again at once can help: the connection broke, or two transactions met.
+///
+/// Every statement of the store can be run again, since it names its token.
+pub(crate) fn is_passing(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::WorkerCrashed => true,
+        Error::Database(error) => error.code().is_some_and(|code| {
+            matches!(&*code, "40001" | "40P01" | "57P01" | "57P02" | "57P03")
+                || code.starts_with("08")
+        }),
+        _ => false,
+    }
+}
+
+fn kind(error: &Error) -> StoreErrorKind {
+    match error {
+        Error::PoolTimedOut => StoreErrorKind::Timeout,
+        Error::Io(_) | Error::Tls(_) | Error::PoolClosed | Error::WorkerCrashed => {
+            StoreErrorKind::Unavailable
+        }
+        Error::Database(error) => error
+            .code()
+            .map_or(StoreErrorKind::Internal, |code| kind_of_sqlstate(&code)),
+        Error::ColumnDecode { .. } | Error::Decode(_) => StoreErrorKind::Unreadable,
+        _ => StoreErrorKind::Internal,
+    }
+}
+
+fn kind_of_sqlstate(code: &str) -> StoreErrorKind {
+    match code {
+        // undefined_table, undefined_column, invalid_schema_name
+        "42P01" | "42703" | "3F000" => StoreErrorKind::Schema,
+        // lock_not_available, query_canceled
+        "55P03" | "57014" => StoreErrorKind::Timeout,
+        // disk_full
+        "53100" => StoreErrorKind::Full,
+        _ => match code.get(..2) {
+            // connection exceptions, insufficient resources, operator intervention,
+            // transaction rollback
+            Some("08" | "53" | "57" | "40") => StoreErrorKind::Unavailable,
+            // invalid authorization, a database that is not there
+            Some("28" | "3D") => StoreErrorKind::Unavailable,
+            _ => StoreErrorKind::Internal,
+        },
+    }
+}

@@ -1,0 +1,150 @@
+use std::{fmt, sync::Arc};
+
+use http::Extensions;
+use sqlx::postgres::PgQueryResult;
+use tower_idempotency_core::{
+    Attempt, ClaimRequest, Completed, Execution, LeaseToken, RecordId, RecordState, Release,
+    Renewal, Settled, StoreError,
+};
+
+use crate::{
+    claim::{abandoned_ms, milliseconds, retention_ms},
+    row::parse_state,
+    shared::Shared,
+};
+
+/// The lease on a record of a [`PostgresStore`](crate::PostgresStore).
+///
+/// It holds no connection.
+pub struct PostgresExecution {
+    shared: Arc<Shared>,
+    id: RecordId,
+    token: LeaseToken,
+    attempt: Attempt,
+    lease_ms: i64,
+    abandoned_ms: Option<i64>,
+    failed_ms: Option<i64>,
+}
+
+impl PostgresExecution {
+    pub(crate) fn new(shared: Arc<Shared>, request: &ClaimRequest, attempt: Attempt) -> Self {
+        Self {
+            shared,
+            id: request.id,
+            token: request.token,
+            attempt,
+            lease_ms: milliseconds(request.lease),
+            abandoned_ms: abandoned_ms(request),
+            failed_ms: retention_ms(request.failed_retention),
+        }
+    }
+
+    /// Says where this execution's record is; `None` if it is no longer this execution's.
+    async fn state(&self) -> sqlx::Result<Option<RecordState>> {
+        let mut connection = self.shared.connection().await?;
+        let state = sqlx::query_scalar::<_, String>(self.shared.sql.state_of.clone())
+            .bind(self.id.as_bytes().as_slice())
+            .bind(self.token.as_uuid())
+            .fetch_optional(&mut *connection)
+            .await;
+        connection.done();
+        state?.as_deref().map(parse_state).transpose()
+    }
+
+    async fn renew_once(&self) -> sqlx::Result<Renewal> {
+        let mut connection = self.shared.connection().await?;
+        let renewed = sqlx::query(self.shared.sql.renew.clone())
+            .bind(self.id.as_bytes().as_slice())
+            .bind(self.token.as_uuid())
+            .bind(self.lease_ms)
+            .bind(self.abandoned_ms)
+            .execute(&mut *connection)
+            .await;
+        connection.done();
+        drop(connection);
+        if renewed?.rows_affected() == 1 {
+            return Ok(Renewal::Renewed);
+        }
+        // A row that is still ours was skipped because it is locked: it cannot be lost now.
+        Ok(match self.state().await? {
+            Some(RecordState::InProgress) => Renewal::Renewed,
+            _ => Renewal::Lost,
+        })
+    }
+
+    async fn complete_once(&self, completed: &Completed) -> sqlx::Result<Settled> {
+        let response = &completed.response;
+        let mut connection = self.shared.connection().await?;
+        let done = sqlx::query(self.shared.sql.complete.clone())
+            .bind(self.id.as_bytes().as_slice())
+            .bind(self.token.as_uuid())
+            .bind(retention_ms(completed.retention))
+            .bind(i16::try_from(response.status().as_u16()).unwrap_or(i16::MAX))
+            .bind(response.head())
+            .bind(response.body().map(AsRef::<[u8]>::as_ref))
+            .execute(&mut *connection)
+            .await;
+        connection.done();
+        drop(connection);
+        self.settled(&done?, RecordState::Completed).await
+    }
+
+    async fn release_once(&self, release: &Release) -> sqlx::Result<Settled> {
+        let mut connection = self.shared.connection().await?;
+        let query = match release {
+            Release::Failed(failure) => sqlx::query(self.shared.sql.fail.clone())
+                .bind(self.id.as_bytes().as_slice())
+                .bind(self.token.as_uuid())
+                .bind(self.failed_ms)
+                .bind(failure.category.as_str())
+                .bind(failure.error.replace('\0', "\u{fffd}")),
+            Release::Free => sqlx::query(self.shared.sql.free.clone())
+                .bind(self.id.as_bytes().as_slice())
+                .bind(self.token.as_uuid()),
+        };
+        let done = query.execute(&mut *connection).await;
+        connection.done();
+        drop(connection);
+        self.settled(&done?, RecordState::Failed).await
+    }
+
+    /// Reads the result of a statement that was to bring the record into `state`.
+    ///
+    /// If it changed nothing, an earlier try whose acknowledgement was lost may have.
+    async fn settled(&self, done: &PgQueryResult, state: RecordState) -> sqlx::Result<Settled> {
+        if done.rows_affected() == 1 || self.state().await? == Some(state) {
+            Ok(Settled::Applied)
+        } else {
+            Ok(Settled::Stale)
+        }
+    }
+}
+
+impl fmt::Debug for PostgresExecution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresExecution")
+            .field("id", &self.id)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Execution for PostgresExecution {
+    fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    fn install(&mut self, _: &mut Extensions) {}
+
+    async fn renew(&mut self) -> Result<Renewal, StoreError> {
+        self.shared.bounded(|| self.renew_once()).await
+    }
+
+    async fn complete(&mut self, completed: &Completed) -> Result<Settled, StoreError> {
+        self.shared.bounded(|| self.complete_once(completed)).await
+    }
+
+    async fn release(&mut self, release: &Release) -> Result<Settled, StoreError> {
+        self.shared.bounded(|| self.release_once(release)).await
+    }
+}

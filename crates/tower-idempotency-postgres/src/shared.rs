@@ -1,0 +1,57 @@
+//! What the store and its executions share.
+
+use std::{future::Future, time::Duration};
+
+use sqlx::PgPool;
+use tokio::time::{sleep, timeout};
+use tower_idempotency_core::{StoreError, StoreErrorKind};
+
+use crate::{connection::Connection, error, sql::Sql};
+
+/// How often a statement is tried that met a broken connection or another transaction.
+const TRIES: u32 = 4;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) pool: PgPool,
+    pub(crate) sql: Sql,
+    pub(crate) operation_timeout: Duration,
+}
+
+impl Shared {
+    /// Runs `operation` within the store's bound, again if it met a fault that passes.
+    ///
+    /// Whatever is still running at the bound has an unknown outcome; the token in every
+    /// statement makes it safe to ask again.
+    pub(crate) async fn bounded<T, F>(&self, operation: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = sqlx::Result<T>>,
+    {
+        let tries = async {
+            let mut tried = 0;
+            loop {
+                match operation().await {
+                    Err(error) if error::is_passing(&error) && tried + 1 < TRIES => {
+                        tried += 1;
+                        tracing::debug!(tried, "a statement is tried again");
+                        sleep(pause(tried)).await;
+                    }
+                    result => return result.map_err(error::store_error),
+                }
+            }
+        };
+        timeout(self.operation_timeout, tries)
+            .await
+            .unwrap_or_else(|_| Err(StoreErrorKind::Timeout.into()))
+    }
+
+    pub(crate) async fn connection(&self) -> sqlx::Result<Connection> {
+        Connection::from_pool(&self.pool).await
+    }
+}
+
+/// Grows from a few milliseconds, with jitter so that those who met do not meet again.
+fn pause(tried: u32) -> Duration {
+    let longest = Duration::from_millis(10) * 4_u32.pow(tried.min(3));
+    longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+}

@@ -1,0 +1,282 @@
+//! Every statement of the store.
+//!
+//! Rules for all of them:
+//!
+//! - `clock_timestamp()` judges, once for each statement, and nothing else does:
+//!   `now()` stands still in a transaction, and the application's clock may be wrong.
+//! - No session state, so that any connection will do.
+//! - Rows that somebody else may hold in an open transaction are taken with `SKIP LOCKED`;
+//!   nothing waits for them.
+//! - Each is one look-up by the primary key, or by `sweep_at`.
+
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use crate::schema::Schema;
+
+const MIGRATIONS: [&str; 1] = [include_str!(
+    "../migrations/0001_create_idempotency_keys.sql"
+)];
+
+/// The texts, made once for the schema that is used.
+#[derive(Debug)]
+pub(crate) struct Sql {
+    pub(crate) claim: Text,
+    pub(crate) take_over: Text,
+    pub(crate) renew: Text,
+    pub(crate) complete: Text,
+    pub(crate) fail: Text,
+    pub(crate) free: Text,
+    pub(crate) state_of: Text,
+    pub(crate) lookup: Text,
+    pub(crate) list: Text,
+    pub(crate) sweep: Text,
+    pub(crate) postpone: Text,
+}
+
+/// One statement; cheap to hand to the driver.
+#[derive(Clone, Debug)]
+pub(crate) struct Text(Arc<str>);
+
+impl SqlSafeStr for Text {
+    /// The text is made of constants and a schema name that was checked and quoted.
+    fn into_sql_str(self) -> SqlStr {
+        AssertSqlSafe(self.0).into_sql_str()
+    }
+}
+
+impl Sql {
+    pub(crate) fn new(schema: &Schema) -> Self {
+        let text = |sql: &str| Text(Arc::from(schema.apply(sql)));
+        Self {
+            claim: text(CLAIM),
+            take_over: text(TAKE_OVER),
+            renew: text(RENEW),
+            complete: text(COMPLETE),
+            fail: text(FAIL),
+            free: text(FREE),
+            state_of: text(STATE_OF),
+            lookup: text(&format!("{RECORD} {LOOKUP}")),
+            list: text(&format!("{RECORD} {LIST}")),
+            sweep: text(SWEEP),
+            postpone: text(POSTPONE),
+        }
+    }
+}
+
+/// Returns the migrations, in their order.
+pub(crate) fn migrations(schema: &Schema) -> String {
+    MIGRATIONS.map(|sql| schema.apply(sql)).join("\n")
+}
+
+/// Reads the record; only if there is none, makes one. Never waits for a row that is held.
+///
+/// No row comes back if somebody else made the record in between: then run it again.
+///
+/// `$1` id, `$2` token, `$3` fingerprint, `$4` namespace, `$5` principal, `$6` route, `$7` key,
+/// `$8` lease, `$9` failed retention, `$10` retention; all times in ms, NULL for ever.
+const CLAIM: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+existing AS MATERIALIZED (
+    SELECT state, token, fingerprint, attempt, takeover, lease_expires_at, expires_at,
+           response_status, response_head, response_body
+    FROM /* schema. */idempotency_keys
+    WHERE id = $1
+),
+inserted AS (
+    INSERT INTO /* schema. */idempotency_keys
+        (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
+         created_at, lease_expires_at, expires_at, sweep_at)
+    SELECT $1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, false, now,
+           now + $8 * interval '1 millisecond',
+           coalesce(now + ($8 + $9) * interval '1 millisecond', 'infinity'),
+           coalesce(now + $10 * interval '1 millisecond',
+                    now + ($8 + $9) * interval '1 millisecond', 'infinity')
+    FROM clock
+    WHERE NOT EXISTS (SELECT FROM existing)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING token
+)
+SELECT NULL::text AS state, token, NULL::bytea AS fingerprint, 1 AS attempt, false AS takeover,
+       false AS expired, 0::bigint AS remaining_ms,
+       NULL::smallint AS response_status, NULL::bytea AS response_head,
+       NULL::bytea AS response_body
+FROM inserted
+UNION ALL
+SELECT state, token, fingerprint, attempt, takeover, expires_at <= now,
+       coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint,
+       response_status, response_head, response_body
+FROM existing, clock";
+
+/// Puts a new execution in the place of one that expired, failed or lost its lease,
+/// if the record is still the one that was seen.
+///
+/// `$1` id, `$2` token, `$3` fingerprint, `$4` the token that was seen, `$5` whether a dead lease
+/// may be taken, `$6` lease, `$7` failed retention, `$8` retention.
+const TAKE_OVER: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+seen AS MATERIALIZED (
+    SELECT id, state, expires_at <= now AS expired
+    FROM /* schema. */idempotency_keys AS record, clock
+    WHERE id = $1 AND token = $4
+      AND (expires_at <= now OR state = 'failed'
+           OR ($5 AND state = 'in_progress' AND lease_expires_at <= now))
+    FOR UPDATE OF record SKIP LOCKED
+)
+UPDATE /* schema. */idempotency_keys AS record
+SET token = $2, fingerprint = $3, state = 'in_progress',
+    attempt = CASE WHEN seen.expired THEN 1 ELSE attempt + 1 END,
+    takeover = NOT seen.expired AND seen.state = 'in_progress',
+    created_at = CASE WHEN seen.expired THEN now ELSE created_at END,
+    lease_expires_at = now + $6 * interval '1 millisecond',
+    ended_at = NULL,
+    expires_at = coalesce(now + ($6 + $7) * interval '1 millisecond', 'infinity'),
+    sweep_at = coalesce(now + $8 * interval '1 millisecond',
+                        now + ($6 + $7) * interval '1 millisecond', 'infinity'),
+    response_status = NULL, response_head = NULL, response_body = NULL,
+    failure_category = NULL, failure_error = NULL
+FROM seen, clock
+WHERE record.id = seen.id
+RETURNING attempt, takeover";
+
+/// Lets the lease last again. `$1` id, `$2` token, `$3` lease, `$4` failed retention.
+const RENEW: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+held AS MATERIALIZED (
+    SELECT id
+    FROM /* schema. */idempotency_keys AS record, clock
+    WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > now
+    FOR UPDATE OF record SKIP LOCKED
+)
+UPDATE /* schema. */idempotency_keys AS record
+SET lease_expires_at = now + $3 * interval '1 millisecond',
+    expires_at = coalesce(now + ($3 + $4) * interval '1 millisecond', 'infinity')
+FROM held, clock
+WHERE record.id = held.id";
+
+/// Keeps a response. `$1` id, `$2` token, `$3` retention, `$4` status, `$5` head, `$6` body.
+const COMPLETE: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+UPDATE /* schema. */idempotency_keys
+SET state = 'completed', lease_expires_at = NULL, ended_at = now,
+    expires_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+    sweep_at = least(sweep_at, coalesce(now + $3 * interval '1 millisecond', 'infinity')),
+    response_status = $4, response_head = $5, response_body = $6
+FROM clock
+WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > now";
+
+/// Records a failure. `$1` id, `$2` token, `$3` failed retention, `$4` category, `$5` error.
+const FAIL: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+UPDATE /* schema. */idempotency_keys
+SET state = 'failed', lease_expires_at = NULL, ended_at = now,
+    expires_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+    sweep_at = least(sweep_at, coalesce(now + $3 * interval '1 millisecond', 'infinity')),
+    failure_category = $4, failure_error = $5
+FROM clock
+WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > now";
+
+/// Gives a key up without a trace. `$1` id, `$2` token.
+const FREE: &str = "
+DELETE FROM /* schema. */idempotency_keys
+WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > clock_timestamp()";
+
+/// Says where the execution with this token is. `$1` id, `$2` token.
+const STATE_OF: &str = "
+SELECT state
+FROM /* schema. */idempotency_keys
+WHERE id = $1 AND token = $2 AND expires_at > clock_timestamp()";
+
+/// Times in microseconds since 1970; NULL for those that never come.
+const RECORD: &str = "
+SELECT id, namespace, principal, route, key, fingerprint, state, attempt,
+       (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
+       (extract(epoch FROM lease_expires_at) * 1000000)::bigint AS lease_us,
+       (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_us,
+       CASE WHEN isfinite(expires_at)
+            THEN (extract(epoch FROM expires_at) * 1000000)::bigint END AS expires_us,
+       response_status, failure_category, failure_error";
+
+/// `$1` id.
+const LOOKUP: &str = ", response_head, response_body
+FROM /* schema. */idempotency_keys
+WHERE id = $1 AND expires_at > clock_timestamp()";
+
+/// `$1` the identity to begin behind, empty for the start; `$2` state or NULL; `$3` limit.
+const LIST: &str = "
+FROM /* schema. */idempotency_keys
+WHERE id > $1 AND ($2::text IS NULL OR state = $2) AND expires_at > clock_timestamp()
+ORDER BY id
+LIMIT $3";
+
+/// Deletes expired records, if nobody else is at it. `$1` limit.
+///
+/// The sub-selects without a reference are evaluated once, so that they can be index conditions;
+/// the rows are found again by their place, so that no statistics can lead to reading the table.
+const SWEEP: &str = "
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(
+        7310868735000000 + '/* schema. */idempotency_keys'::regclass::oid::bigint) AS ours
+)
+DELETE FROM /* schema. */idempotency_keys
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid
+    FROM /* schema. */idempotency_keys
+    WHERE (SELECT ours FROM turn)
+      AND sweep_at <= (SELECT clock_timestamp()) AND expires_at <= (SELECT clock_timestamp())
+    ORDER BY sweep_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+))";
+
+/// Moves records that live longer than was foreseen out of the sweeper's way. `$1` limit.
+const POSTPONE: &str = "
+UPDATE /* schema. */idempotency_keys
+SET sweep_at = expires_at
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid
+    FROM /* schema. */idempotency_keys
+    WHERE sweep_at <= (SELECT clock_timestamp())
+      AND expires_at > (SELECT clock_timestamp()) + interval '5 minutes'
+    ORDER BY sweep_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+))";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `now()` stands still in a transaction, and a session's time zone or a lenient comparison
+    /// with local time has made other stores expire records hours too early.
+    #[test]
+    fn no_statement_asks_any_other_clock() {
+        let sql = Sql::new(&Schema::default());
+        let all = [
+            &sql.claim,
+            &sql.take_over,
+            &sql.renew,
+            &sql.complete,
+            &sql.fail,
+            &sql.free,
+            &sql.state_of,
+            &sql.lookup,
+            &sql.list,
+            &sql.sweep,
+            &sql.postpone,
+        ];
+        for Text(text) in all {
+            let text = text.to_lowercase();
+            for other in [
+                "now()",
+                "current_timestamp",
+                "localtime",
+                "at time zone",
+                "transaction_timestamp",
+            ] {
+                assert!(!text.contains(other), "{other} in {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+use std::{fmt, sync::Arc};
+
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use tower_idempotency_core::{
+    Claim, ClaimRequest, ListPage, Record, RecordId, RecordInfo, RecordState, Store, StoreError,
+    StoreLimits, Swept,
+};
+
+use crate::{
+    PostgresExecution, PostgresStoreBuilder, claim, connect, migrate, row, shared::Shared,
+};
+
+/// A `bytea` holds a gigabyte; a message to the server not much more. This leaves room.
+const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The store in Postgres.
+///
+/// See the [crate docs](crate). Cloning is cheap, and clones share the pool.
+#[derive(Clone)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+    migrations: Arc<str>,
+}
+
+impl PostgresStore {
+    /// Uses `pool`, with the default settings.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        PostgresStoreBuilder::new(pool).make()
+    }
+
+    /// Starts to set up a store on `pool`.
+    pub fn builder(pool: PgPool) -> PostgresStoreBuilder {
+        PostgresStoreBuilder::new(pool)
+    }
+
+    /// Connects with a pool of the store's own, made so that no wait is unbounded on the
+    /// server's side either.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if `url` cannot be understood or the server cannot be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what it has opened.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Ok(Self::new(connect::pool(url).await?))
+    }
+
+    /// As [`connect`](Self::connect), with options that were put together in code.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the server cannot be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what it has opened.
+    pub async fn connect_with(options: PgConnectOptions) -> Result<Self, StoreError> {
+        Ok(Self::new(connect::pool_with(options).await?))
+    }
+
+    pub(crate) fn with(shared: Shared, migrations: String) -> Self {
+        Self {
+            shared: Arc::new(shared),
+            migrations: Arc::from(migrations),
+        }
+    }
+
+    /// Creates the table and its index, if they are not there.
+    ///
+    /// It is safe to run at every start, by many processes at once, beside running ones:
+    /// all of it is one transaction, and one process at a time runs it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if any statement fails; nothing has changed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the schema migrated or as it was.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        migrate::migrate(&self.shared, &self.migrations).await
+    }
+
+    /// Returns the SQL that [`migrate`](Self::migrate) runs, for your own migration tool.
+    #[must_use]
+    pub fn migrations_sql(&self) -> &str {
+        &self.migrations
+    }
+
+    /// Returns the pool.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.shared.pool
+    }
+
+    async fn lookup_once(&self, id: &RecordId) -> sqlx::Result<Option<Record>> {
+        let mut connection = self.shared.connection().await?;
+        let found = sqlx::query(self.shared.sql.lookup.clone())
+            .bind(id.as_bytes().as_slice())
+            .fetch_optional(&mut *connection)
+            .await;
+        connection.done();
+        found?.as_ref().map(row::record).transpose()
+    }
+
+    async fn list_once(&self, page: &ListPage) -> sqlx::Result<Vec<RecordInfo>> {
+        let mut connection = self.shared.connection().await?;
+        let after = page.after.as_ref().map_or(&[][..], |id| id.as_bytes());
+        let rows = sqlx::query(self.shared.sql.list.clone())
+            .bind(after)
+            .bind(page.state.map(RecordState::as_str))
+            .bind(i64::from(page.limit))
+            .fetch_all(&mut *connection)
+            .await;
+        connection.done();
+        rows?.iter().map(row::info).collect()
+    }
+
+    async fn sweep_once(&self, limit: u32) -> sqlx::Result<Swept> {
+        let mut connection = self.shared.connection().await?;
+        let swept = async {
+            let run = |sql: &crate::sql::Text| sqlx::query(sql.clone()).bind(i64::from(limit));
+            let sql = &self.shared.sql;
+            let deleted = run(&sql.sweep).execute(&mut *connection).await?;
+            let postponed = run(&sql.postpone).execute(&mut *connection).await?;
+            let full = |rows| rows == u64::from(limit);
+            let more = full(deleted.rows_affected()) || full(postponed.rows_affected());
+            Ok(Swept::new(deleted.rows_affected(), more && limit > 0))
+        }
+        .await;
+        connection.done();
+        swept
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("operation_timeout", &self.shared.operation_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for PostgresStore {
+    type Execution = PostgresExecution;
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim<PostgresExecution>, StoreError> {
+        let claim = self
+            .shared
+            .bounded(|| claim::claim(&self.shared, request))
+            .await?;
+        Ok(claim.map(|attempt| PostgresExecution::new(Arc::clone(&self.shared), request, attempt)))
+    }
+
+    async fn lookup(&self, id: &RecordId) -> Result<Option<Record>, StoreError> {
+        self.shared.bounded(|| self.lookup_once(id)).await
+    }
+
+    async fn list(&self, page: &ListPage) -> Result<Vec<RecordInfo>, StoreError> {
+        self.shared.bounded(|| self.list_once(page)).await
+    }
+
+    async fn sweep(&self, limit: u32) -> Result<Swept, StoreError> {
+        self.shared.bounded(|| self.sweep_once(limit)).await
+    }
+
+    fn limits(&self) -> StoreLimits {
+        StoreLimits::new(MAX_RESPONSE_BYTES)
+    }
+}

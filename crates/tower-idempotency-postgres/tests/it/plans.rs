@@ -1,0 +1,99 @@
+//! Claims and sweeps are index look-ups, whatever the statistics say.
+
+use sqlx::{AssertSqlSafe, Row};
+use tower_idempotency_core::{Execution, Release, Settled, Store};
+use tower_idempotency_postgres::PostgresStore;
+use tower_idempotency_testkit::run;
+
+use crate::support::{Postgres, acquire, complete, pool, postgres, request};
+
+/// Lets the store prepare all its statements on its only connection.
+async fn exercise(store: &PostgresStore) {
+    let mut execution = acquire(store, &request("plan")).await;
+    let _ = execution.renew().await.unwrap();
+    let settled = execution.release(&Release::Free).await.unwrap();
+    assert_eq!(settled, Settled::Applied);
+    let mut execution = acquire(store, &request("plan")).await;
+    complete(&mut execution).await;
+    assert!(store.lookup(&request("plan").id).await.unwrap().is_some());
+    store.pool().acquire().await.unwrap();
+    let _ = store.sweep(10).await.unwrap();
+    sqlx::query("DELETE FROM idempotency_keys WHERE key = 'plan'")
+        .execute(store.pool())
+        .await
+        .unwrap();
+}
+
+/// Returns the generic plans of all statements that were prepared on the only connection.
+async fn plans(store: &PostgresStore) -> Vec<String> {
+    let mut connection = store.pool().acquire().await.unwrap();
+    let generic = "SET plan_cache_mode = force_generic_plan";
+    sqlx::raw_sql(generic)
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let prepared = "SELECT name, coalesce(cardinality(parameter_types), 0)
+                    FROM pg_prepared_statements
+                    WHERE statement ~ 'clock' AND statement !~ 'pg_prepared_statements'";
+    let prepared: Vec<(String, i32)> = sqlx::query_as(prepared)
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+    let mut plans = Vec::new();
+    for (name, parameters) in prepared {
+        let nulls = vec!["NULL"; parameters.unsigned_abs() as usize].join(", ");
+        let sql = format!("EXPLAIN EXECUTE {name} ({nulls})");
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql))
+            .fetch_all(&mut *connection)
+            .await;
+        let rows = rows.unwrap();
+        let lines = rows.iter().map(|row| row.get::<String, _>(0));
+        plans.push(lines.collect::<Vec<_>>().join("\n"));
+    }
+    plans
+}
+
+/// On a table of a few pages the sweep may as well read them.
+async fn assert_look_ups(store: &PostgresStore, when: &str, is_small: bool) {
+    let plans = plans(store).await;
+    assert!(plans.len() >= 6, "{when}: only {} statements", plans.len());
+    for plan in plans {
+        let sweeps = plan.contains("sweep_at");
+        let reads_all = plan.contains("Seq Scan on idempotency_keys");
+        assert!(!reads_all || (sweeps && is_small), "{when}:\n{plan}");
+    }
+}
+
+async fn fill(postgres: &Postgres, rows: u32) {
+    postgres
+        .execute(&format!(
+            "INSERT INTO idempotency_keys
+                 (id, token, created_at, ended_at, expires_at, sweep_at, attempt, takeover, state,
+                  fingerprint, namespace, principal, route, key, response_status, response_head)
+             SELECT sha256(convert_to(n::text || clock_timestamp()::text, 'UTF8')),
+                    gen_random_uuid(), t, t, t + interval '7 days', t + interval '7 days', 1,
+                    false, 'completed', decode(repeat('01', 33), 'hex'), '', 'p', 'r', n::text,
+                    200, '\\x01'
+             FROM generate_series(1, {rows}) AS n, clock_timestamp() AS t"
+        ))
+        .await;
+}
+
+#[test]
+fn plans_stay_look_ups_on_an_empty_a_growing_and_a_never_analysed_table() {
+    run(async {
+        let postgres = postgres().await;
+        postgres
+            .execute("ALTER TABLE idempotency_keys SET (autovacuum_enabled = false)")
+            .await;
+        let store = PostgresStore::new(pool(&postgres.options, 1).await);
+        exercise(&store).await;
+        assert_look_ups(&store, "empty", true).await;
+        fill(&postgres, 2_000).await;
+        assert_look_ups(&store, "never analysed", true).await;
+        postgres.execute("ANALYZE idempotency_keys").await;
+        assert_look_ups(&store, "analysed", true).await;
+        fill(&postgres, 50_000).await;
+        assert_look_ups(&store, "grown since", false).await;
+    });
+}

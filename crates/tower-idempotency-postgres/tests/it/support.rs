@@ -1,0 +1,160 @@
+//! A schema of its own for each test.
+
+use std::{
+    process,
+    str::FromStr,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use http::{HeaderMap, StatusCode};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tower_idempotency_core::{
+    Claim, ClaimRequest, Completed, Execution, Fingerprint, IdempotencyKey, RecordId, Retention,
+    Scope, Settled, Store, StoredResponse,
+};
+use tower_idempotency_postgres::{PostgresExecution, PostgresStore};
+use tower_idempotency_testkit::Harness;
+
+pub(crate) struct Postgres {
+    pub(crate) store: PostgresStore,
+    pub(crate) pool: PgPool,
+    pub(crate) options: PgConnectOptions,
+    schema: String,
+}
+
+/// The server that `cargo xtask test` has started.
+pub(crate) fn server() -> PgConnectOptions {
+    let url = std::env::var("TEST_DATABASE_URL")
+        .expect("run `cargo xtask test`, or set TEST_DATABASE_URL to a server for tests");
+    PgConnectOptions::from_str(&url)
+        .expect("TEST_DATABASE_URL is a URL")
+        .disable_statement_logging()
+}
+
+/// A migrated store in a fresh schema.
+pub(crate) async fn postgres() -> Postgres {
+    with_options(&[]).await
+}
+
+/// A migrated store on connections with these server options.
+pub(crate) async fn with_options(options: &[(&str, &str)]) -> Postgres {
+    let postgres = empty(options).await;
+    postgres.store.migrate().await.unwrap();
+    postgres
+}
+
+/// A store in a fresh schema, not migrated.
+pub(crate) async fn empty(options: &[(&str, &str)]) -> Postgres {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let schema = format!("it_{}_{number}", process::id());
+    let mut admin = PgConnection::connect_with(&server()).await.unwrap();
+    let sql = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}");
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    admin.close().await.unwrap();
+
+    let options = server()
+        .options([("search_path", schema.as_str())])
+        .options(options.iter().copied());
+    let pool = pool(&options, 8).await;
+    Postgres {
+        store: PostgresStore::new(pool.clone()),
+        pool,
+        options,
+        schema,
+    }
+}
+
+pub(crate) async fn pool(options: &PgConnectOptions, size: u32) -> PgPool {
+    let pool = PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(Duration::from_secs(30));
+    pool.connect_with(options.clone()).await.unwrap()
+}
+
+impl Postgres {
+    pub(crate) async fn execute(&self, sql: &str) -> u64 {
+        let done = self.pool.execute(AssertSqlSafe(sql)).await;
+        done.unwrap().rows_affected()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let schema = self.schema.clone();
+        // A thread of its own, since a runtime cannot wait inside of itself.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.unwrap().block_on(async {
+                let mut admin = PgConnection::connect_with(&server()).await?;
+                let sql = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
+                admin.execute(AssertSqlSafe(sql)).await
+            })
+        });
+        if !matches!(dropped.join(), Ok(Ok(_))) && !std::thread::panicking() {
+            panic!("the schema of a test could not be dropped");
+        }
+    }
+}
+
+impl Harness for Postgres {
+    type Store = PostgresStore;
+
+    fn store(&self) -> &PostgresStore {
+        &self.store
+    }
+
+    async fn advance(&self, by: Duration) {
+        let ms = by.as_millis();
+        self.execute(&format!(
+            "UPDATE idempotency_keys SET
+                 created_at = created_at - {ms} * interval '1 ms',
+                 lease_expires_at = lease_expires_at - {ms} * interval '1 ms',
+                 ended_at = ended_at - {ms} * interval '1 ms',
+                 expires_at = expires_at - {ms} * interval '1 ms',
+                 sweep_at = sweep_at - {ms} * interval '1 ms'"
+        ))
+        .await;
+    }
+
+    async fn damage(&self, id: &RecordId) -> bool {
+        let damaged =
+            sqlx::query("UPDATE idempotency_keys SET response_head = '\\xff' WHERE id = $1")
+                .bind(id.as_bytes().as_slice())
+                .execute(&self.pool)
+                .await;
+        assert_eq!(damaged.unwrap().rows_affected(), 1);
+        true
+    }
+}
+
+pub(crate) fn request(key: &str) -> ClaimRequest {
+    let key = IdempotencyKey::new(key).unwrap();
+    ClaimRequest::new(Scope::new("alice", "POST /payments"), key, Fingerprint::OFF)
+}
+
+pub(crate) async fn acquire(store: &PostgresStore, request: &ClaimRequest) -> PostgresExecution {
+    match store.claim(request).await {
+        Ok(Claim::Acquired(execution)) => execution,
+        other => panic!("expected to acquire the key: {other:?}"),
+    }
+}
+
+pub(crate) fn completed(bytes: usize) -> Completed {
+    let response = StoredResponse::new(StatusCode::OK, &HeaderMap::new(), vec![b'x'; bytes]);
+    Completed::new(response, Retention::COMPLETED)
+}
+
+pub(crate) async fn complete(execution: &mut PostgresExecution) {
+    let settled = execution.complete(&completed(200)).await;
+    assert_eq!(settled.unwrap(), Settled::Applied);
+}

@@ -1,0 +1,146 @@
+//! What the table itself refuses, and what it costs.
+
+use std::time::Duration;
+
+use tower_idempotency_core::{CrashPolicy, Execution, Renewal, Store, StoreErrorKind};
+use tower_idempotency_postgres::PostgresStore;
+use tower_idempotency_testkit::{Harness, run};
+
+use crate::support::{acquire, complete, pool, postgres, request};
+
+/// Rows that no execution can produce.
+#[test]
+fn the_table_refuses_records_that_contradict_themselves() {
+    run(async {
+        let postgres = postgres().await;
+        let _execution = acquire(&postgres.store, &request("k")).await;
+        for (change, constraint) in [
+            ("state = 'completed'", "end_of_execution"),
+            ("lease_expires_at = NULL", "lease_while_in_progress"),
+            ("ended_at = created_at", "end_of_execution"),
+            (
+                "response_status = 200, response_head = ''",
+                "response_when_completed",
+            ),
+            ("response_body = ''", "body_when_completed"),
+            (
+                "failure_error = 'x', failure_category = 'transient'",
+                "failure_when_failed",
+            ),
+            ("state = 'paused'", "state_is_known"),
+            ("attempt = 0", "attempt_counts"),
+            ("key = ''", "key_size"),
+            ("id = '\\x00'", "id_is_a_digest"),
+            ("fingerprint = '\\x00'", "fingerprint_size"),
+        ] {
+            let sql = format!("UPDATE idempotency_keys SET {change}");
+            let refused = sqlx::query(sqlx::AssertSqlSafe(sql))
+                .execute(&postgres.pool)
+                .await;
+            let Err(sqlx::Error::Database(error)) = refused else {
+                panic!("{change} was not refused");
+            };
+            let named = error.constraint().unwrap_or_default().to_owned();
+            let known = ["end_of_execution", "lease_while_in_progress", constraint];
+            assert!(
+                known.iter().any(|known| named.ends_with(known)),
+                "{change}: {named}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_response_whose_status_was_tampered_with_is_unreadable() {
+    run(async {
+        let postgres = postgres().await;
+        complete(&mut acquire(&postgres.store, &request("k")).await).await;
+        postgres
+            .execute("UPDATE idempotency_keys SET response_status = 7")
+            .await;
+        let error = postgres.store.claim(&request("k")).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unreadable);
+    });
+}
+
+/// A completion that is not HOT writes every index again and leaves the table bloated.
+#[test]
+fn completing_and_renewing_touch_no_index() {
+    run(async {
+        let postgres = postgres().await;
+        let store = PostgresStore::new(pool(&postgres.options, 1).await);
+        for n in 0..50 {
+            let mut execution = acquire(&store, &request(&format!("k-{n}"))).await;
+            assert_eq!(execution.renew().await.unwrap(), Renewal::Renewed);
+            complete(&mut execution).await;
+        }
+        let (updated, hot) = updates(&store).await;
+        assert_eq!(updated, 100);
+        assert!(hot >= 90, "{hot} of {updated} updates were HOT");
+    });
+}
+
+async fn updates(store: &PostgresStore) -> (i64, i64) {
+    let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
+               WHERE relid = 'idempotency_keys'::regclass";
+    for _ in 0..200 {
+        // The statistics of a backend arrive when it is asked to hand them in.
+        let flush = sqlx::query("SELECT pg_stat_force_next_flush()");
+        flush.execute(store.pool()).await.unwrap();
+        let counts: (i64, i64) = sqlx::query_as(sql).fetch_one(store.pool()).await.unwrap();
+        if counts.0 >= 100 {
+            return counts;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the statistics did not arrive");
+}
+
+/// Records that live longer than the sweeper expected must not be looked at again and again.
+#[test]
+fn a_record_that_lives_on_is_looked_at_once() {
+    run(async {
+        let postgres = postgres().await;
+        let mut held = request("held");
+        held.crash_policy = CrashPolicy::Hold;
+        let _held = acquire(&postgres.store, &held).await;
+        postgres
+            .advance(Duration::from_secs(8 * 24 * 60 * 60))
+            .await;
+        let waiting = "SELECT FROM idempotency_keys WHERE sweep_at <= clock_timestamp()";
+        assert_eq!(postgres.execute(waiting).await, 1);
+        assert_eq!(postgres.store.sweep(10).await.unwrap().deleted, 0);
+        assert_eq!(postgres.execute(waiting).await, 0);
+        assert!(postgres.store.lookup(&held.id).await.unwrap().is_some());
+    });
+}
+
+#[test]
+fn nothing_that_identifies_a_request_but_its_key_and_scope_is_kept() {
+    run(async {
+        let postgres = postgres().await;
+        complete(&mut acquire(&postgres.store, &request("k")).await).await;
+        let columns: Vec<String> = sqlx::query_scalar(
+            "SELECT attname::text FROM pg_attribute
+             WHERE attrelid = 'idempotency_keys'::regclass AND attnum > 0
+               AND atttypid IN ('text'::regtype, 'bytea'::regtype) ORDER BY attname",
+        )
+        .fetch_all(&postgres.pool)
+        .await
+        .unwrap();
+        let known = [
+            "failure_category",
+            "failure_error",
+            "fingerprint",
+            "id",
+            "key",
+            "namespace",
+            "principal",
+            "response_body",
+            "response_head",
+            "route",
+            "state",
+        ];
+        assert_eq!(columns, known);
+    });
+}

@@ -1,0 +1,86 @@
+-- The records of tower-idempotency.
+--
+-- Safe to run again, and beside running code: everything is created only if it is not there,
+-- and a table that is complete is not locked.
+--
+-- The text /* schema. */ is replaced by the schema's name where one is configured.
+
+CREATE TABLE IF NOT EXISTS /* schema. */idempotency_keys (
+    -- A SHA-256 over scope and key: of fixed size, so that the index stays small.
+    id                bytea       NOT NULL,
+    -- Changed by every execution; kept after its end, so that a takeover can name what it saw.
+    token             uuid        NOT NULL,
+    created_at        timestamptz NOT NULL,
+    -- NULL once the execution has ended.
+    lease_expires_at  timestamptz,
+    ended_at          timestamptz,
+    -- When the record counts as absent. 'infinity' for those that never do.
+    expires_at        timestamptz NOT NULL,
+    -- When the sweeper looks at the record. Set once, with the claim, and as a rule not changed
+    -- by the completion: no indexed column changes then, so the completion is a HOT update.
+    sweep_at          timestamptz NOT NULL,
+    attempt           integer     NOT NULL,
+    response_status   smallint,
+    takeover          boolean     NOT NULL,
+    state             text        NOT NULL,
+    fingerprint       bytea       NOT NULL,
+    namespace         text        NOT NULL,
+    principal         text        NOT NULL,
+    route             text        NOT NULL,
+    key               text        NOT NULL,
+    failure_category  text,
+    failure_error     text,
+    -- Status line and headers, in the layer's own versioned form.
+    response_head     bytea,
+    -- NULL in a completed record says that the body was not kept.
+    response_body     bytea,
+
+    CONSTRAINT idempotency_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT idempotency_keys_id_is_a_digest CHECK (octet_length(id) = 32),
+    CONSTRAINT idempotency_keys_fingerprint_size CHECK (octet_length(fingerprint) = 33),
+    CONSTRAINT idempotency_keys_key_size CHECK (octet_length(key) BETWEEN 1 AND 255),
+    CONSTRAINT idempotency_keys_attempt_counts CHECK (attempt >= 1),
+    CONSTRAINT idempotency_keys_state_is_known
+        CHECK (state IN ('in_progress', 'completed', 'failed')),
+    CONSTRAINT idempotency_keys_lease_while_in_progress
+        CHECK ((state = 'in_progress') = (lease_expires_at IS NOT NULL)),
+    CONSTRAINT idempotency_keys_end_of_execution
+        CHECK ((state = 'in_progress') = (ended_at IS NULL)),
+    CONSTRAINT idempotency_keys_response_when_completed
+        CHECK ((state = 'completed') = (response_status IS NOT NULL AND response_head IS NOT NULL)),
+    CONSTRAINT idempotency_keys_body_when_completed
+        CHECK (state = 'completed' OR response_body IS NULL),
+    CONSTRAINT idempotency_keys_failure_when_failed
+        CHECK ((state = 'failed') = (failure_category IS NOT NULL AND failure_error IS NOT NULL)),
+    CONSTRAINT idempotency_keys_failure_category_is_known
+        CHECK (failure_category IN ('transient', 'permanent'))
+) WITH (
+    -- A completion writes a second, larger version of its row: the room lets it stay on the page.
+    fillfactor = 50,
+    -- Every row dies twice, by its completion and by the sweep.
+    autovacuum_vacuum_scale_factor = 0.05
+);
+
+-- CREATE INDEX IF NOT EXISTS and ALTER TABLE would lock the table before they find that there is
+-- nothing to do, so this looks first.
+DO $$
+BEGIN
+    IF to_regclass('/* schema. */idempotency_keys_sweep_at') IS NULL THEN
+        CREATE INDEX idempotency_keys_sweep_at ON /* schema. */idempotency_keys (sweep_at);
+    END IF;
+
+    -- lz4 costs less than the default, where the server was built with it.
+    IF EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = '/* schema. */idempotency_keys'::regclass
+          AND attname = 'response_body' AND attcompression <> 'l'
+    ) THEN
+        BEGIN
+            ALTER TABLE /* schema. */idempotency_keys
+                ALTER COLUMN response_body SET COMPRESSION lz4;
+        EXCEPTION WHEN feature_not_supported THEN
+            NULL;
+        END;
+    END IF;
+END
+$$;

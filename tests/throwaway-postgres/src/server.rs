@@ -1,0 +1,253 @@
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{Binaries, shell, watchdog::Watchdog};
+
+/// The bound of every wait for a server.
+const BOUND: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(10);
+
+/// How a server is stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Ends all connections and shuts down cleanly.
+    Fast,
+    /// Ends at once, as after a crash.
+    Immediate,
+}
+
+/// A running, or stopped, server with data of its own.
+#[derive(Debug)]
+pub struct Server {
+    binaries: Binaries,
+    user: Option<&'static str>,
+    folder: PathBuf,
+    port: u16,
+    /// Removes everything; dropped last.
+    _watchdog: Watchdog,
+}
+
+impl Server {
+    /// Makes a database cluster in a new folder under `parent` and starts its server.
+    ///
+    /// # Errors
+    ///
+    /// With the end of the server's log, if it does not start within a minute.
+    pub fn start(binaries: &Binaries, parent: &Path) -> Result<Self> {
+        let user = shell::server_user();
+        let folder = fresh_folder(parent, user)?;
+        let watchdog = Watchdog::watch(&folder)?;
+        let server = Self {
+            binaries: binaries.clone(),
+            user,
+            folder,
+            port: free_port()?,
+            _watchdog: watchdog,
+        };
+        server.initialise()?;
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// Returns the address of the database `postgres`, as a superuser.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Returns the port on 127.0.0.1.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts a stopped or killed server on the same data and port.
+    ///
+    /// # Errors
+    ///
+    /// With the end of the server's log, if it does not start within a minute.
+    pub fn start_again(&self) -> Result<()> {
+        let mut start = shell::command(self.user, self.binaries.program("pg_ctl"));
+        start.arg("-D").arg(self.data()).arg("-l").arg(self.log());
+        start.args(["-w", "-t", "60", "-s", "start"]);
+        // The server inherits these, so none of them may be a pipe that somebody reads.
+        start
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let status = start
+            .current_dir("/")
+            .status()
+            .context("cannot run pg_ctl")?;
+        if !status.success() {
+            bail!(
+                "Postgres does not start; its log ends:\n{}",
+                self.end_of_log()
+            );
+        }
+        Ok(())
+    }
+
+    /// Stops the server and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// If it has not ended within a minute.
+    pub fn stop(&self, mode: Mode) -> Result<()> {
+        let mode = match mode {
+            Mode::Fast => "fast",
+            Mode::Immediate => "immediate",
+        };
+        let mut stop = shell::command(self.user, self.binaries.program("pg_ctl"));
+        stop.arg("-D").arg(self.data()).current_dir("/");
+        shell::run(stop.args(["-m", mode, "-w", "-t", "60", "-s", "stop"])).map(drop)
+    }
+
+    /// Kills the server with SIGKILL and waits until none of its processes is left.
+    ///
+    /// # Errors
+    ///
+    /// If it is not running, or its processes do not end.
+    pub fn kill(&self) -> Result<()> {
+        let processes = self.processes()?;
+        signal("KILL", &processes)?;
+        let end = Instant::now() + BOUND;
+        while processes.iter().any(|pid| is_alive(pid)) {
+            if Instant::now() > end {
+                bail!("processes of a killed Postgres do not end");
+            }
+            sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Stops all processes of the server where they are, with SIGSTOP.
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn pause(&self) -> Result<()> {
+        signal("STOP", &self.processes()?)
+    }
+
+    /// Lets a paused server go on.
+    ///
+    /// # Errors
+    ///
+    /// If it is not running.
+    pub fn resume(&self) -> Result<()> {
+        signal("CONT", &self.processes()?)
+    }
+
+    /// Returns the process id of the postmaster.
+    ///
+    /// # Errors
+    ///
+    /// If the server is not running.
+    pub fn pid(&self) -> Result<u32> {
+        let file = fs::read_to_string(self.data().join("postmaster.pid"))
+            .context("Postgres is not running")?;
+        let line = file.lines().next().unwrap_or_default();
+        line.trim()
+            .parse()
+            .context("postmaster.pid begins with a process id")
+    }
+
+    fn initialise(&self) -> Result<()> {
+        let mut initdb = shell::command(self.user, self.binaries.program("initdb"));
+        initdb.arg("-D").arg(self.data()).current_dir("/");
+        initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8"]);
+        shell::run(initdb.args(["--locale=C", "--no-sync"]))?;
+        // Nothing here has to survive a power failure; kill -9 it does survive.
+        let settings = format!(
+            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n\
+             max_connections = 300\nfsync = off\nshared_buffers = 64MB\n",
+            self.port
+        );
+        let path = self.data().join("postgresql.auto.conf");
+        fs::write(&path, settings)?;
+        self.user.map_or(Ok(()), |user| shell::give(&path, user))
+    }
+
+    /// Lists the postmaster and its children.
+    fn processes(&self) -> Result<Vec<String>> {
+        let pid = self.pid()?.to_string();
+        let mut processes = children_of(&pid);
+        processes.insert(0, pid);
+        Ok(processes)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    fn end_of_log(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().rev().take(20).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Makes a folder that the server's user owns and can reach.
+fn fresh_folder(parent: &Path, user: Option<&str>) -> Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("throwaway-postgres-{}-{number}", std::process::id());
+    let folder = parent.join(name);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let Some(user) = user else {
+        return Ok(folder);
+    };
+    shell::give(&folder, user)?;
+    let reachable = shell::run(shell::command(Some(user), "test").arg("-w").arg(&folder)).is_ok();
+    let fallback = std::env::temp_dir();
+    if reachable || parent == fallback {
+        return Ok(folder);
+    }
+    // A parent folder is closed to the server's user, as /root is.
+    fs::remove_dir(&folder)?;
+    fresh_folder(&fallback, Some(user))
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no port is free")?;
+    Ok(listener.local_addr()?.port())
+}
+
+fn signal(name: &str, processes: &[String]) -> Result<()> {
+    let mut kill = Command::new("kill");
+    shell::run(kill.arg(format!("-{name}")).args(processes)).map(drop)
+}
+
+/// Looks into `/proc`, since not every machine has `ps`.
+fn children_of(parent: &str) -> Vec<String> {
+    let is_child = |pid: &String| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let mut lines = status.lines();
+        lines.any(|line| line.strip_prefix("PPid:").is_some_and(|pid| pid.trim() == parent))
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let processes = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    processes.filter(is_child).collect()
+}
+
+fn is_alive(pid: &str) -> bool {
+    // A process that nobody has waited for yet is dead all the same.
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
+}
