@@ -62,6 +62,16 @@ impl ClaimRequest {
             failed_retention: Retention::FAILED,
         }
     }
+
+    /// Returns how long the record stays when its lease has run out without an end:
+    /// the failed retention, or for ever under [`CrashPolicy::Hold`].
+    #[must_use]
+    pub fn abandoned_retention(&self) -> Retention {
+        match self.crash_policy {
+            CrashPolicy::Hold => Retention::Forever,
+            CrashPolicy::Retry => self.failed_retention,
+        }
+    }
 }
 
 /// What a claim came to.

@@ -31,6 +31,18 @@ impl LeaseToken {
         Self(uuid)
     }
 
+    /// Takes a token back from the 16 bytes that a store kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// Returns the 16 bytes that a store without UUIDs keeps.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
     /// Returns the UUID that a store keeps.
     #[must_use]
     pub const fn as_uuid(&self) -> Uuid {

@@ -30,6 +30,7 @@ mod fingerprint;
 mod key;
 mod lease;
 mod policy;
+mod raw;
 mod record;
 mod response;
 mod scope;
@@ -49,6 +50,7 @@ pub use crate::{
     },
     lease::{Attempt, LeaseToken},
     policy::{CrashPolicy, Retention},
+    raw::{Judgement, RawClaim, RawRecord},
     record::{Failure, FailureCategory, Record, RecordInfo, RecordState},
     response::StoredResponse,
     scope::{RecordId, Scope},

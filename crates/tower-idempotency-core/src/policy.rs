@@ -47,4 +47,14 @@ impl Retention {
             Self::Forever => None,
         }
     }
+
+    /// Returns the time in milliseconds, as stores in SQL want it, or `None` for `Forever`.
+    ///
+    /// Times beyond a thousand years are cut there, which every database's timestamps can hold.
+    #[must_use]
+    pub fn milliseconds(self) -> Option<i64> {
+        const LONGEST: i64 = 1_000 * 366 * 24 * 60 * 60 * 1_000;
+        let duration = self.duration()?;
+        Some(i64::try_from(duration.as_millis()).map_or(LONGEST, |ms| ms.min(LONGEST)))
+    }
 }

@@ -1,21 +1,25 @@
 //! Claiming.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use tower_idempotency_core::{
-    Attempt, Claim, ClaimRequest, CrashPolicy, LeaseToken, Retention, StoredResponse,
+    Attempt, Claim, ClaimRequest, CrashPolicy, Judgement, LeaseToken, RawClaim, Retention,
 };
 
-use crate::{
-    row::{self, Found, State},
-    shared::Shared,
-};
+use crate::{row, shared::Shared};
 
 /// How often a claim looks again after it lost a race, before it answers "in progress".
 const ROUNDS: u32 = 8;
 
-/// A thousand years: more than the server's timestamps should be asked to hold.
-const LONGEST_MS: i64 = 1_000 * 366 * 24 * 60 * 60 * 1_000;
+/// What the claim's statement came to.
+enum Found {
+    /// It made the record.
+    Made,
+    /// Somebody else made the record at the same time, and has just committed: look again.
+    Missed,
+    /// The record that was there.
+    Record(RawClaim),
+}
 
 /// Claims the key: one statement, and a second one only for records whose time is over.
 pub(crate) async fn claim(shared: &Shared, request: &ClaimRequest) -> sqlx::Result<Claim<Attempt>> {
@@ -31,14 +35,16 @@ async fn claim_on(
     request: &ClaimRequest,
 ) -> sqlx::Result<Claim<Attempt>> {
     for _ in 0..ROUNDS {
-        // Somebody who has just committed made the record: look again.
-        let Some(found) = find_or_insert(connection, shared, request).await? else {
-            continue;
+        let found = match find_or_insert(connection, shared, request).await? {
+            Found::Made => return Ok(Claim::Acquired(Attempt::FIRST)),
+            Found::Missed => continue,
+            Found::Record(found) => found,
         };
-        if let Some(claim) = answer(&found, request)? {
-            return Ok(claim);
-        }
-        if let Some(attempt) = take_over(connection, shared, request, found.token).await? {
+        let seen = match found.judge(request).map_err(row::undecodable)? {
+            Judgement::Answer(claim) => return Ok(claim),
+            Judgement::TakeOver { seen } => seen,
+        };
+        if let Some(attempt) = take_over(connection, shared, request, seen).await? {
             return Ok(Claim::Acquired(attempt));
         }
     }
@@ -48,46 +54,11 @@ async fn claim_on(
     })
 }
 
-/// Judges what was found; `None` if the record's place can be taken.
-fn answer(found: &Found, request: &ClaimRequest) -> sqlx::Result<Option<Claim<Attempt>>> {
-    if matches!(found.state, State::Made) {
-        return Ok(Some(Claim::Acquired(Attempt::FIRST)));
-    }
-    if found.has_expired {
-        return Ok(None);
-    }
-    Ok(match &found.state {
-        State::Made | State::Failed => None,
-        State::InProgress { .. } if found.token == request.token => {
-            Some(Claim::Acquired(found.attempt))
-        }
-        State::InProgress { fingerprint, .. } | State::Completed { fingerprint, .. }
-            if !request.fingerprint.matches(fingerprint) =>
-        {
-            Some(Claim::Mismatch)
-        }
-        State::InProgress { remaining, .. } if !remaining.is_zero() => Some(Claim::InProgress {
-            remaining: *remaining,
-        }),
-        State::InProgress { .. } if request.crash_policy == CrashPolicy::Hold => {
-            Some(Claim::OutcomeUnknown)
-        }
-        State::InProgress { .. } => None,
-        State::Completed {
-            status, head, body, ..
-        } => {
-            let response = StoredResponse::decode(*status, head, body.clone());
-            let response = response.map_err(|error| sqlx::Error::Decode(error.into()))?;
-            Some(Claim::Completed(response))
-        }
-    })
-}
-
 async fn find_or_insert(
     connection: &mut sqlx::PgConnection,
     shared: &Shared,
     request: &ClaimRequest,
-) -> sqlx::Result<Option<Found>> {
+) -> sqlx::Result<Found> {
     let row = sqlx::query(shared.sql.claim.clone())
         .bind(request.id.as_bytes().as_slice())
         .bind(request.token.as_uuid())
@@ -96,12 +67,16 @@ async fn find_or_insert(
         .bind(readable(request.scope.principal()))
         .bind(readable(request.scope.route()))
         .bind(request.key.as_str())
-        .bind(milliseconds(request.lease))
-        .bind(abandoned_ms(request))
-        .bind(retention_ms(request.retention))
+        .bind(Retention::For(request.lease).milliseconds())
+        .bind(request.abandoned_retention().milliseconds())
+        .bind(request.retention.milliseconds())
         .fetch_optional(connection)
         .await?;
-    row.as_ref().map(Found::read).transpose()
+    Ok(match row.as_ref().map(row::claim).transpose()? {
+        None => Found::Missed,
+        Some(None) => Found::Made,
+        Some(Some(found)) => Found::Record(found),
+    })
 }
 
 async fn take_over(
@@ -116,29 +91,12 @@ async fn take_over(
         .bind(request.fingerprint.to_bytes())
         .bind(seen.as_uuid())
         .bind(request.crash_policy != CrashPolicy::Hold)
-        .bind(milliseconds(request.lease))
-        .bind(abandoned_ms(request))
-        .bind(retention_ms(request.retention))
+        .bind(Retention::For(request.lease).milliseconds())
+        .bind(request.abandoned_retention().milliseconds())
+        .bind(request.retention.milliseconds())
         .fetch_optional(connection)
         .await?;
     row.as_ref().map(row::attempt).transpose()
-}
-
-/// How long a record stays whose lease ran out; `None` for ever.
-pub(crate) fn abandoned_ms(request: &ClaimRequest) -> Option<i64> {
-    match request.crash_policy {
-        CrashPolicy::Hold => None,
-        _ => retention_ms(request.failed_retention),
-    }
-}
-
-pub(crate) fn retention_ms(retention: Retention) -> Option<i64> {
-    retention.duration().map(milliseconds)
-}
-
-/// Times beyond a thousand years are cut there.
-pub(crate) fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).map_or(LONGEST_MS, |ms| ms.min(LONGEST_MS))
 }
 
 /// The server's text cannot hold NUL. The identity keeps such names apart all the same.

@@ -4,14 +4,10 @@ use http::Extensions;
 use sqlx::postgres::PgQueryResult;
 use tower_idempotency_core::{
     Attempt, ClaimRequest, Completed, Execution, LeaseToken, RecordId, RecordState, Release,
-    Renewal, Settled, StoreError,
+    Renewal, Retention, Settled, StoreError,
 };
 
-use crate::{
-    claim::{abandoned_ms, milliseconds, retention_ms},
-    row::parse_state,
-    shared::Shared,
-};
+use crate::shared::Shared;
 
 /// The lease on a record of a [`PostgresStore`](crate::PostgresStore).
 ///
@@ -21,7 +17,7 @@ pub struct PostgresExecution {
     id: RecordId,
     token: LeaseToken,
     attempt: Attempt,
-    lease_ms: i64,
+    lease_ms: Option<i64>,
     abandoned_ms: Option<i64>,
     failed_ms: Option<i64>,
 }
@@ -33,14 +29,14 @@ impl PostgresExecution {
             id: request.id,
             token: request.token,
             attempt,
-            lease_ms: milliseconds(request.lease),
-            abandoned_ms: abandoned_ms(request),
-            failed_ms: retention_ms(request.failed_retention),
+            lease_ms: Retention::For(request.lease).milliseconds(),
+            abandoned_ms: request.abandoned_retention().milliseconds(),
+            failed_ms: request.failed_retention.milliseconds(),
         }
     }
 
     /// Says where this execution's record is; `None` if it is no longer this execution's.
-    async fn state(&self) -> sqlx::Result<Option<RecordState>> {
+    async fn state(&self) -> sqlx::Result<Option<String>> {
         let mut connection = self.shared.connection().await?;
         let state = sqlx::query_scalar::<_, String>(self.shared.sql.state_of.clone())
             .bind(self.id.as_bytes().as_slice())
@@ -48,7 +44,7 @@ impl PostgresExecution {
             .fetch_optional(&mut *connection)
             .await;
         connection.done();
-        state?.as_deref().map(parse_state).transpose()
+        state
     }
 
     async fn renew_once(&self) -> sqlx::Result<Renewal> {
@@ -66,10 +62,12 @@ impl PostgresExecution {
             return Ok(Renewal::Renewed);
         }
         // A row that is still ours was skipped because it is locked: it cannot be lost now.
-        Ok(match self.state().await? {
-            Some(RecordState::InProgress) => Renewal::Renewed,
-            _ => Renewal::Lost,
-        })
+        let state = self.state().await?;
+        if state.as_deref() == Some(RecordState::InProgress.as_str()) {
+            Ok(Renewal::Renewed)
+        } else {
+            Ok(Renewal::Lost)
+        }
     }
 
     async fn complete_once(&self, completed: &Completed) -> sqlx::Result<Settled> {
@@ -78,7 +76,7 @@ impl PostgresExecution {
         let done = sqlx::query(self.shared.sql.complete.clone())
             .bind(self.id.as_bytes().as_slice())
             .bind(self.token.as_uuid())
-            .bind(retention_ms(completed.retention))
+            .bind(completed.retention.milliseconds())
             .bind(i16::try_from(response.status().as_u16()).unwrap_or(i16::MAX))
             .bind(response.head())
             .bind(response.body().map(AsRef::<[u8]>::as_ref))
@@ -112,7 +110,7 @@ impl PostgresExecution {
     ///
     /// If it changed nothing, an earlier try whose acknowledgement was lost may have.
     async fn settled(&self, done: &PgQueryResult, state: RecordState) -> sqlx::Result<Settled> {
-        if done.rows_affected() == 1 || self.state().await? == Some(state) {
+        if done.rows_affected() == 1 || self.state().await?.as_deref() == Some(state.as_str()) {
             Ok(Settled::Applied)
         } else {
             Ok(Settled::Stale)

@@ -1,173 +1,75 @@
 //! Rows, read.
 
-use std::time::{Duration, SystemTime};
-
-use bytes::Bytes;
 use sqlx::{Row, postgres::PgRow};
 use tower_idempotency_core::{
-    Attempt, Failure, Fingerprint, IdempotencyKey, LeaseToken, Record, RecordId, RecordInfo,
-    RecordState, Scope, StoredResponse,
+    Attempt, LeaseToken, RawClaim, RawRecord, Record, RecordInfo, StoreError,
 };
 
-/// What a claim found.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) state: State,
-    pub(crate) token: LeaseToken,
-    pub(crate) attempt: Attempt,
-    pub(crate) has_expired: bool,
+/// Reads what a claim found; `None` if it made the record.
+pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<RawClaim>> {
+    let Some(state) = row.try_get("state")? else {
+        return Ok(None);
+    };
+    let status: Option<i16> = row.try_get("response_status")?;
+    let head: Option<Vec<u8>> = row.try_get("response_head")?;
+    let body = row.try_get("response_body")?;
+    Ok(Some(RawClaim {
+        state,
+        token: LeaseToken::from_uuid(row.try_get("token")?),
+        fingerprint: row.try_get("fingerprint")?,
+        attempt: row.try_get::<i32, _>("attempt")?.into(),
+        takeover: row.try_get("takeover")?,
+        expired: row.try_get("expired")?,
+        remaining_ms: row.try_get("remaining_ms")?,
+        response: status
+            .zip(head)
+            .map(|(status, head)| (status.into(), head, body)),
+    }))
 }
 
-#[derive(Debug)]
-pub(crate) enum State {
-    /// The claim made the record.
-    Made,
-    InProgress {
-        fingerprint: Fingerprint,
-        remaining: Duration,
-    },
-    Completed {
-        fingerprint: Fingerprint,
-        status: u16,
-        head: Vec<u8>,
-        body: Option<Bytes>,
-    },
-    Failed,
-}
-
-impl Found {
-    pub(crate) fn read(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            state: State::read(row)?,
-            token: LeaseToken::from_uuid(row.try_get("token")?),
-            attempt: attempt(row)?,
-            has_expired: row.try_get("expired")?,
-        })
-    }
-}
-
-impl State {
-    fn read(row: &PgRow) -> sqlx::Result<Self> {
-        let Some(state) = row.try_get::<Option<String>, _>("state")? else {
-            return Ok(Self::Made);
-        };
-        Ok(match parse_state(&state)? {
-            RecordState::Failed => Self::Failed,
-            RecordState::InProgress => Self::InProgress {
-                fingerprint: fingerprint(row)?,
-                remaining: Duration::from_millis(
-                    u64::try_from(row.try_get::<i64, _>("remaining_ms")?).unwrap_or(0),
-                ),
-            },
-            RecordState::Completed => Self::Completed {
-                fingerprint: fingerprint(row)?,
-                status: status(row.try_get("response_status")?)?,
-                head: row.try_get("response_head")?,
-                body: body(row)?,
-            },
-        })
-    }
-}
-
-/// Reads the attempt of a claim or a takeover.
+/// Reads the attempt that a takeover began.
 pub(crate) fn attempt(row: &PgRow) -> sqlx::Result<Attempt> {
-    let number: i32 = row.try_get("attempt")?;
-    let number = u32::try_from(number).map_err(undecodable)?;
+    let number = u32::try_from(row.try_get::<i32, _>("attempt")?);
+    let number = number.map_err(|error| sqlx::Error::Decode(error.into()))?;
     Ok(Attempt::new(number, row.try_get("takeover")?))
 }
 
 /// Reads a record with its response.
 pub(crate) fn record(row: &PgRow) -> sqlx::Result<Record> {
-    let info = info(row)?;
-    let response = info.status.map(|status| {
-        let head: Vec<u8> = row.try_get("response_head")?;
-        StoredResponse::decode(status.as_u16(), &head, body(row)?).map_err(undecodable)
-    });
-    Ok(Record::new(info, response.transpose()?))
+    let head = row.try_get("response_head")?;
+    let body = row.try_get("response_body")?;
+    raw(row)?.into_record(head, body).map_err(undecodable)
 }
 
 /// Reads a record without its response.
 pub(crate) fn info(row: &PgRow) -> sqlx::Result<RecordInfo> {
-    let id: Vec<u8> = row.try_get("id")?;
-    let id: [u8; 32] = id
-        .try_into()
-        .map_err(|_| undecodable("an identity has 32 bytes"))?;
-    let text = |column: &str| row.try_get::<String, _>(column);
-    let response_status: Option<i16> = row.try_get("response_status")?;
-    Ok(RecordInfo {
-        id: RecordId::from_bytes(id),
-        scope: Scope::new(text("principal")?, text("route")?).in_namespace(text("namespace")?),
-        key: IdempotencyKey::new(text("key")?).map_err(undecodable)?,
-        fingerprint: fingerprint(row)?,
-        state: parse_state(&text("state")?)?,
-        attempt: u32::try_from(row.try_get::<i32, _>("attempt")?).map_err(undecodable)?,
-        created_at: time(row.try_get("created_us")?)?,
-        lease_expires_at: row
-            .try_get::<Option<_>, _>("lease_us")?
-            .map(time)
-            .transpose()?,
-        ended_at: row
-            .try_get::<Option<_>, _>("ended_us")?
-            .map(time)
-            .transpose()?,
-        expires_at: row
-            .try_get::<Option<_>, _>("expires_us")?
-            .map(time)
-            .transpose()?,
-        status: response_status
-            .map(|code| http::StatusCode::from_u16(status(code)?).map_err(undecodable))
-            .transpose()?,
-        failure: failure(row)?,
+    raw(row)?.into_info().map_err(undecodable)
+}
+
+/// Carries an unreadable column through the driver's error type.
+pub(crate) fn undecodable(error: StoreError) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}
+
+fn raw(row: &PgRow) -> sqlx::Result<RawRecord> {
+    let category: Option<String> = row.try_get("failure_category")?;
+    let error: Option<String> = row.try_get("failure_error")?;
+    Ok(RawRecord {
+        id: row.try_get("id")?,
+        namespace: row.try_get("namespace")?,
+        principal: row.try_get("principal")?,
+        route: row.try_get("route")?,
+        key: row.try_get("key")?,
+        fingerprint: row.try_get("fingerprint")?,
+        state: row.try_get("state")?,
+        attempt: row.try_get::<i32, _>("attempt")?.into(),
+        created_us: row.try_get("created_us")?,
+        lease_us: row.try_get("lease_us")?,
+        ended_us: row.try_get("ended_us")?,
+        expires_us: row.try_get("expires_us")?,
+        status: row
+            .try_get::<Option<i16>, _>("response_status")?
+            .map(i64::from),
+        failure: category.zip(error),
     })
-}
-
-fn failure(row: &PgRow) -> sqlx::Result<Option<Failure>> {
-    let Some(error) = row.try_get::<Option<String>, _>("failure_error")? else {
-        return Ok(None);
-    };
-    match row.try_get("failure_category")? {
-        "transient" => Ok(Some(Failure::transient(error))),
-        "permanent" => Ok(Some(Failure::permanent(error))),
-        _ => Err(undecodable("unknown category of a failure")),
-    }
-}
-
-fn fingerprint(row: &PgRow) -> sqlx::Result<Fingerprint> {
-    Fingerprint::from_bytes(row.try_get("fingerprint")?)
-        .ok_or_else(|| undecodable("a fingerprint has a version and 32 bytes"))
-}
-
-fn body(row: &PgRow) -> sqlx::Result<Option<Bytes>> {
-    Ok(row
-        .try_get::<Option<Vec<u8>>, _>("response_body")?
-        .map(Bytes::from))
-}
-
-fn status(status: i16) -> sqlx::Result<u16> {
-    u16::try_from(status).map_err(undecodable)
-}
-
-pub(crate) fn parse_state(state: &str) -> sqlx::Result<RecordState> {
-    [
-        RecordState::InProgress,
-        RecordState::Completed,
-        RecordState::Failed,
-    ]
-    .into_iter()
-    .find(|known| known.as_str() == state)
-    .ok_or_else(|| undecodable("unknown state of a record"))
-}
-
-fn time(microseconds: i64) -> sqlx::Result<SystemTime> {
-    let since = Duration::from_micros(microseconds.unsigned_abs());
-    let time = if microseconds < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(since)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(since)
-    };
-    time.ok_or_else(|| undecodable("a time is out of range"))
-}
-
-fn undecodable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
-    sqlx::Error::Decode(source.into())
 }

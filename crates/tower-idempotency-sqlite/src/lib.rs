@@ -1,1 +1,47 @@
-//! Placeholder.
+//! The embedded SQLite store of `tower-idempotency`.
+//!
+//! For services on one host: nothing to install, one file, several processes if need be.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use tower_idempotency_sqlite::SqliteStore;
+//!
+//! # async fn example() -> Result<(), tower_idempotency_core::StoreError> {
+//! let store = SqliteStore::open("app.db").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Guarantees
+//!
+//! The whole conformance suite holds, for one process and for several on the same file.
+//! The file is in WAL mode and every commit is flushed (`synchronous = FULL`):
+//! a claim or a response that was acknowledged survives a power failure.
+//!
+//! Duplicates and replays only read, so they go on while somebody else holds the write lock.
+//! Every write names the token that it saw or owns; SQLite lets one writer at a time in.
+//! Only SQLite's own clock judges.
+//!
+//! # Bounds
+//!
+//! Every verb ends within [`operation_timeout`](SqliteStoreBuilder::operation_timeout);
+//! waiting for another process's write lock is part of it.
+//!
+//! # What this does not do
+//!
+//! Several hosts cannot share the file: SQLite's locks do not work over network file systems.
+//! The clock is the host's, so a step of it moves leases and expiry.
+//! In-memory databases are refused: use `tower-idempotency-memory`.
+
+mod builder;
+mod claim;
+mod error;
+mod execution;
+mod open;
+mod row;
+mod shared;
+mod sql;
+mod store;
+
+pub use crate::{builder::SqliteStoreBuilder, execution::SqliteExecution, store::SqliteStore};

@@ -238,7 +238,10 @@ fn children_of(parent: &str) -> Vec<String> {
     let is_child = |pid: &String| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let mut lines = status.lines();
-        lines.any(|line| line.strip_prefix("PPid:").is_some_and(|pid| pid.trim() == parent))
+        lines.any(|line| {
+            line.strip_prefix("PPid:")
+                .is_some_and(|pid| pid.trim() == parent)
+        })
     };
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());

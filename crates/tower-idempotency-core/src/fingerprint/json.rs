@@ -20,7 +20,7 @@ pub(super) enum Node<'a> {
     /// A number, `true`, `false` or `null`: its source text tells which.
     Plain(&'a str),
     String(Cow<'a, str>),
-    Array(Vec<Node<'a>>),
+    Array(Vec<Self>),
     Object(Vec<Member<'a>>),
     /// A value that was taken out; see [`Node::remove`].
     Removed,

@@ -3,6 +3,11 @@
 //! Each is an ordinary function of a [`Harness`](crate::Harness) that panics if the store breaks
 //! the contract. [`store_conformance!`](crate::store_conformance) makes a test of each.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a case says that a store is wrong by panicking, and only so"
+)]
+
 pub mod claim;
 pub mod complete;
 pub mod concurrency;

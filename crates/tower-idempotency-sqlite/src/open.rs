@@ -1,0 +1,62 @@
+//! Opening the file.
+
+use std::time::Duration;
+
+use sqlx::{
+    Executor, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tower_idempotency_core::StoreError;
+
+use crate::{SqliteStore, SqliteStoreBuilder, shared::Shared, sql};
+
+/// Opens both pools and creates the table, within the store's bound.
+pub(crate) async fn open(builder: SqliteStoreBuilder) -> Result<SqliteStore, StoreError> {
+    let bound = builder.operation_timeout;
+    let options = options(&builder);
+    let shared = Shared {
+        writer: pool(options.clone(), 1, bound),
+        readers: pool(options.pragma("query_only", "ON"), builder.readers, bound),
+        operation_timeout: bound,
+    };
+    // The first connection switches the file to WAL, for which SQLite does not wait;
+    // `bounded` does.
+    shared.bounded(|| migrate(&shared.writer)).await?;
+    Ok(SqliteStore::with(shared))
+}
+
+fn options(builder: &SqliteStoreBuilder) -> SqliteConnectOptions {
+    let synchronous = if builder.flushes {
+        SqliteSynchronous::Full
+    } else {
+        SqliteSynchronous::Normal
+    };
+    SqliteConnectOptions::new()
+        .filename(&builder.path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .busy_timeout(builder.operation_timeout)
+}
+
+/// Connects when it is first used, so that an error comes with its cause.
+fn pool(options: SqliteConnectOptions, size: u32, bound: Duration) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(bound)
+        // A file does not go away, and a connection is a thread: keep what is there.
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+async fn migrate(writer: &SqlitePool) -> sqlx::Result<()> {
+    let objects: i64 = sqlx::query_scalar(sql::MIGRATED).fetch_one(writer).await?;
+    if objects == 2 {
+        return Ok(());
+    }
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    transaction.execute(sqlx::raw_sql(sql::MIGRATIONS)).await?;
+    transaction.commit().await
+}
