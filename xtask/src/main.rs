@@ -1,2 +1,45 @@
-//! Placeholder.
-fn main() {}
+//! The project's own commands.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "this program talks to the person who runs it"
+)]
+
+mod ci;
+mod dependencies;
+mod features;
+mod house;
+mod licence;
+mod step;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Tests and checks tower-idempotency.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs every test, on Postgres servers that are started for it and removed after it.
+    ///
+    /// Uses `DATABASE_URL` if it is set; otherwise finds a Postgres (`PG_BIN`, PATH, the system's),
+    /// or installs one (apt, pip, npm), and starts a throw-away server on a free port.
+    /// Needs nothing but Rust, and leaves no process, and no file outside of target/.
+    Test(test::Options),
+    /// Runs what CI runs: formatting, lints, documentation, features, rules, and all tests.
+    Ci,
+}
+
+fn main() -> Result<()> {
+    std::env::set_current_dir(step::root())?;
+    match Arguments::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Ci => ci::run_checks(),
+    }
+}

@@ -1,0 +1,74 @@
+//! `cargo xtask ci`.
+
+use std::{fs, time::Instant};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    dependencies, features, house,
+    step::{cargo, root, run, step},
+    test,
+};
+
+/// The newest major version of Postgres, which the store's suites run on as well.
+const NEWEST_POSTGRES: u32 = 18;
+
+/// Runs every check, in the order of what fails soonest.
+pub(crate) fn run_checks() -> Result<()> {
+    let begun = Instant::now();
+    step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    step("house rules", house::check)?;
+    step("dependency rules", dependencies::check)?;
+    step("clippy", || {
+        let mut clippy = cargo();
+        clippy.args(["clippy", "--workspace", "--all-targets", "--all-features"]);
+        run(clippy.args(["--locked", "--", "-D", "warnings"]))
+    })?;
+    step("documentation", || {
+        let mut doc = cargo();
+        doc.args([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--all-features",
+            "--locked",
+        ]);
+        run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    step("feature combinations", features::check)?;
+    step("all tests", || test::run(&test::Options::default()))?;
+    step("the Postgres suites on the newest version", || {
+        let packages = ["tower-idempotency-postgres", "blackbox"];
+        test::run(&test::Options::on_postgres(NEWEST_POSTGRES, &packages))
+    })?;
+    step("nothing is left running", nothing_is_left)?;
+    println!(
+        "everything passed in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Looks for processes that were started from the build folder or on its servers' data.
+fn nothing_is_left() -> Result<()> {
+    let target = root().join("target");
+    let target = target.to_string_lossy();
+    let this = std::process::id().to_string();
+    let mut left = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let pid = entry.file_name().to_string_lossy().into_owned();
+        if pid == this || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        let line = line.replace('\0', " ");
+        let ours = line.contains("throwaway-postgres") || line.starts_with(&*target);
+        if ours && !line.contains("xtask") {
+            left.push(format!("{pid}: {line}"));
+        }
+    }
+    if !left.is_empty() {
+        bail!("processes are left:\n{}", left.join("\n"));
+    }
+    Ok(())
+}
