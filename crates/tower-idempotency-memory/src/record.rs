@@ -23,7 +23,7 @@ pub(crate) enum Step {
     /// Give this answer; the record stays as it is.
     Answer(Claim<Attempt>),
     /// Put a new execution in the record's place.
-    Replace(Kept),
+    Replace(Box<Kept>),
 }
 
 impl Kept {
@@ -36,10 +36,15 @@ impl Kept {
     pub(crate) fn judge(&self, request: &ClaimRequest, now: SystemTime) -> Step {
         let next = |takeover| {
             let attempt = Attempt::new(self.info.attempt.saturating_add(1), takeover);
-            Step::Replace(Self::begin(request, attempt, self.info.created_at, now))
+            Step::Replace(Box::new(Self::begin(
+                request,
+                attempt,
+                self.info.created_at,
+                now,
+            )))
         };
         if self.has_expired(now) {
-            return Step::Replace(Self::first(request, now));
+            return Step::Replace(Box::new(Self::first(request, now)));
         }
         if self.is_held_by(request.token) {
             return Step::Answer(Claim::Acquired(self.attempt()));

@@ -127,7 +127,7 @@ impl Store for MemoryStore {
                     MemoryExecution::new(Arc::clone(&self.inner), request, attempt)
                 }));
             }
-            Some(Step::Replace(kept)) => kept,
+            Some(Step::Replace(kept)) => *kept,
             None => {
                 self.inner.make_room(&mut records, now)?;
                 Kept::first(request, now)

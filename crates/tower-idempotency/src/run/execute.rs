@@ -47,7 +47,7 @@ impl<S, St: Store> Job<S, St> {
         let work = AssertUnwindSafe(work).catch_unwind();
         let id = self.claim.id;
         let ended = match keep_alive(&mut execution, self.claim.lease, id, work).await {
-            Ok(Ok(captured)) => Ended::Answered(captured),
+            Ok(Ok(captured)) => Ended::Answered(Box::new(captured)),
             Ok(Err(error)) => Ended::Failed(error),
             Err(_) => Ended::Panicked,
         };

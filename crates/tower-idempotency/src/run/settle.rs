@@ -20,7 +20,7 @@ use crate::{
 
 /// How the handler ended.
 pub(super) enum Ended<B: Body, E> {
-    Answered(Captured<B>),
+    Answered(Box<Captured<B>>),
     Failed(E),
     Panicked,
 }

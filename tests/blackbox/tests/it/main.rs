@@ -1,0 +1,20 @@
+//! The black-box suite: each module is a family of scenarios, told over HTTP.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+mod concurrency;
+mod disconnect;
+mod execution;
+mod expiry;
+mod hammer;
+mod hang_up;
+mod header;
+mod integration;
+mod mismatch;
+mod problems;
+mod protocol;
+mod replayed_headers;
+mod scope;
+mod size;
+mod store_failures;
+mod stored;
