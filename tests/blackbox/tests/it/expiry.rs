@@ -1,1 +1,154 @@
-//! Scenarios.
+//! TTL: when keys are forgotten.
+
+use blackbox::{Fixture, StoreKind, eventually, scenarios};
+use futures_util::future::join_all;
+
+scenarios! {
+    [memory, sqlite, postgres]
+        ttl_01_an_expired_key_runs_again,
+        ttl_02_an_expired_key_takes_another_request,
+        ttl_03_a_key_is_replayed_before_it_expires,
+        ttl_05_sweeping_takes_expired_records_only,
+        ttl_06_sweeping_disturbs_nobody;
+    [sqlite, postgres]
+        ttl_05_expired_records_are_swept_by_themselves;
+    [postgres]
+        ttl_07_the_applications_clock_does_not_matter
+}
+
+/// Also TTL-03 in passing: until it expires it is replayed.
+async fn ttl_01_an_expired_key_runs_again(store: StoreKind) {
+    let fixture = Fixture::start(store, &["--retention-ms", "400"]).await;
+    let request = fixture.post("/uuid").key("k");
+    let first = request.clone().send().await;
+    eventually(|| async {
+        let reply = request.clone().send().await;
+        assert_eq!(reply.is_replay(), reply.body == first.body);
+        reply.body != first.body
+    })
+    .await;
+    assert_eq!(fixture.count("/uuid").await, 2);
+}
+
+async fn ttl_02_an_expired_key_takes_another_request(store: StoreKind) {
+    let fixture = Fixture::start(store, &["--retention-ms", "400"]).await;
+    assert!(
+        fixture
+            .post("/echo")
+            .key("k")
+            .body("a")
+            .send()
+            .await
+            .is_stored()
+    );
+    let other = fixture.post("/echo").key("k").body("b");
+    other
+        .clone()
+        .send()
+        .await
+        .assert_problem(422, "IDEMPOTENCY_KEY_REUSED");
+    eventually(|| async { other.clone().send().await.is_stored() }).await;
+}
+
+async fn ttl_03_a_key_is_replayed_before_it_expires(store: StoreKind) {
+    let fixture = Fixture::start(store, &["--retention-ms", "60000"]).await;
+    let first = fixture.post("/uuid").key("k").send().await;
+    for _ in 0..3 {
+        fixture
+            .post("/uuid")
+            .key("k")
+            .send()
+            .await
+            .assert_replay_of(&first);
+    }
+}
+
+async fn ttl_05_sweeping_takes_expired_records_only(store: StoreKind) {
+    let fixture = Fixture::start(store, &["--no-sweep"]).await;
+    let short = fixture
+        .post("/uuid?retention_ms=200")
+        .key("short")
+        .send()
+        .await;
+    let long = fixture.post("/uuid").key("long").send().await;
+    let running = tokio::spawn(fixture.post("/gate/g").key("running").send());
+    fixture.at_gate("g", 1).await;
+    let expired = || async { fixture.rows().await.len() == 2 };
+    eventually(expired).await;
+    assert_eq!(fixture.sweep().await, 1);
+    assert_eq!(fixture.rows().await.len(), 2);
+    fixture
+        .post("/uuid")
+        .key("long")
+        .send()
+        .await
+        .assert_replay_of(&long);
+    let again = fixture
+        .post("/uuid?retention_ms=200")
+        .key("short")
+        .send()
+        .await;
+    assert_ne!(again.body, short.body);
+    fixture.release("g").await;
+    assert!(running.await.unwrap().is_stored());
+}
+
+async fn ttl_05_expired_records_are_swept_by_themselves(store: StoreKind) {
+    let arguments = ["--retention-ms", "200", "--sweep-ms", "50"];
+    let fixture = Fixture::start(store, &arguments).await;
+    for n in 0..20 {
+        let reply = fixture.post("/echo").key(format!("k-{n}")).send().await;
+        assert!(reply.is_stored());
+    }
+    eventually(|| async { fixture.physical_rows().await == 0 }).await;
+}
+
+async fn ttl_06_sweeping_disturbs_nobody(store: StoreKind) {
+    let arguments = ["--retention-ms", "30", "--sweep-ms", "10"];
+    let fixture = Fixture::start(store, &arguments).await;
+    for round in 0..5 {
+        let sent = (0..20).map(|n| {
+            fixture
+                .post("/echo")
+                .key(format!("k-{round}-{}", n % 5))
+                .send()
+        });
+        for reply in join_all(sent).await {
+            assert!(matches!(reply.status, 201 | 409), "{}", reply.status);
+        }
+    }
+}
+
+/// A process whose clock is hours ahead takes nothing over and forgets nothing.
+async fn ttl_07_the_applications_clock_does_not_matter(store: StoreKind) {
+    let a = Fixture::start(store, &["--lease-ms", "30000"]).await;
+    for shift in ["+300d", "-300d"] {
+        let shifted = a
+            .another()
+            .wrapper(&["faketime", "-f", shift])
+            .start()
+            .await;
+        let first = a.post("/uuid").key(shift).send().await;
+        shifted
+            .post("/uuid")
+            .key(shift)
+            .send()
+            .await
+            .assert_replay_of(&first);
+
+        let gate = format!("gate{}", shift.len() + usize::from(shift.starts_with('+')));
+        let path = format!("/gate/{gate}");
+        let running = tokio::spawn(a.post(&path).key(shift).send());
+        a.at_gate(&gate, 1).await;
+        let duplicate = shifted.post(&path).key(shift).send().await;
+        duplicate.assert_problem(409, "REQUEST_IN_PROGRESS");
+        a.release(&gate).await;
+        let first = running.await.unwrap();
+        shifted
+            .post(&path)
+            .key(shift)
+            .send()
+            .await
+            .assert_replay_of(&first);
+    }
+}
