@@ -32,6 +32,7 @@ impl Options {
 /// Starts what the tests need, runs them, and removes it.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let temporary = temporary_folder()?;
+    provide_faketime();
     let (server, url, binaries) = database(options)?;
     let mut tests = cargo();
     tests.args(["test", "--locked", "--all-features", "--no-fail-fast"]);
@@ -49,6 +50,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     drop(server);
     let _ = fs::remove_dir_all(&temporary);
     tested
+}
+
+/// Installs what shifts a process's clock, where that is possible; its one test says so otherwise.
+fn provide_faketime() {
+    let runs = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if !runs("faketime", &["--version"]) {
+        println!("==> install faketime, with which one test shifts a server's clock");
+        let installed = runs("apt-get", &["install", "-y", "faketime"])
+            || runs("apt-get", &["update"]) && runs("apt-get", &["install", "-y", "faketime"]);
+        println!("    {}", if installed { "ok" } else { "not possible here" });
+    }
 }
 
 /// A folder for everything that tests leave, inside of target/.
