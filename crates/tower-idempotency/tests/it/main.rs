@@ -1,0 +1,9 @@
+//! The layer in one process, over the memory store and one that fails on purpose.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+mod configuration;
+mod faults;
+mod mechanics;
+mod passing;
+mod support;
