@@ -35,3 +35,8 @@ pub use crate::{
 pub fn fresh_key() -> String {
     uuid::Uuid::new_v4().to_string()
 }
+
+/// The examples of the README, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
