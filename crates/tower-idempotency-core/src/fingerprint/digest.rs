@@ -5,12 +5,16 @@ const DIGEST_BYTES: usize = 32;
 
 /// A digest of a request, and the version of the algorithm that made it.
 ///
-/// See the [module docs](super).
+/// A key names one operation. If it comes back with another request, the client
+/// has a bug, and replaying the first response would hide it. Comparing
+/// fingerprints finds it, without the store keeping the request itself.
+///
+/// [`FingerprintPolicy`](super::FingerprintPolicy) makes one.
 ///
 /// # Example
 ///
 /// ```
-/// use tower_idempotency_core::fingerprint::Fingerprint;
+/// use tower_idempotency_core::Fingerprint;
 ///
 /// let mut stored = [7; Fingerprint::BYTES];
 /// stored[0] = Fingerprint::VERSION;
@@ -90,7 +94,7 @@ impl Fingerprint {
     /// # Example
     ///
     /// ```
-    /// use tower_idempotency_core::fingerprint::Fingerprint;
+    /// use tower_idempotency_core::Fingerprint;
     ///
     /// let stored = Fingerprint::from_bytes(&[1; 33]).expect("33 bytes");
     /// assert!(stored.matches(&stored));

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Uri, header::CONTENT_TYPE};
 ///
 /// ```
 /// use http::{HeaderMap, Method, Uri};
-/// use tower_idempotency_core::fingerprint::FingerprintInput;
+/// use tower_idempotency_core::FingerprintInput;
 ///
 /// let input = FingerprintInput {
 ///     method: &Method::POST,

@@ -170,8 +170,6 @@ impl<'a> Reader<'a> {
     fn skip(&mut self, separator: u8) {
         if self.peek() == Some(separator) {
             self.step();
-            // The next token, which may be a string, begins here.
-            self.peek();
         }
     }
 

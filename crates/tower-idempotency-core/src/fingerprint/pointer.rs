@@ -8,12 +8,12 @@ use std::{error::Error, fmt, str::FromStr};
 /// # Example
 ///
 /// ```
-/// use tower_idempotency_core::fingerprint::JsonPointer;
+/// use tower_idempotency_core::JsonPointer;
 ///
 /// let pointer = JsonPointer::parse("/data/0/a~1b")?;
 /// assert_eq!(pointer.tokens().collect::<Vec<_>>(), ["data", "0", "a/b"]);
 /// assert!(JsonPointer::parse("data").is_err());
-/// # Ok::<(), tower_idempotency_core::fingerprint::PointerError>(())
+/// # Ok::<(), tower_idempotency_core::PointerError>(())
 /// ```
 ///
 /// [RFC 6901]: https://www.rfc-editor.org/rfc/rfc6901
@@ -92,7 +92,7 @@ impl fmt::Debug for JsonPointer {
 /// # Example
 ///
 /// ```
-/// use tower_idempotency_core::fingerprint::{JsonPointer, PointerErrorKind};
+/// use tower_idempotency_core::{JsonPointer, PointerErrorKind};
 ///
 /// let error = JsonPointer::parse("amount").unwrap_err();
 /// assert_eq!(error.kind(), PointerErrorKind::NoSlash);

@@ -20,22 +20,74 @@ type Selection = dyn Fn(&FingerprintInput<'_>) -> Vec<u8> + Send + Sync;
 /// makes the comparison weaker, except [`header`](Self::header) and
 /// [`secret`](Self::secret).
 ///
-/// Every option is part of the digest; see the [module docs](super) for what
-/// that means when a policy is changed.
+/// Two requests with one fingerprint are the same as far as the policy looks,
+/// or a collision of SHA-256.
+///
+/// # Deployment caveats
+///
+/// Every option is part of the digest. After a change of the policy or its
+/// secret, a request that began before it and is retried is answered 422, until
+/// the retention of its record has passed.
+///
+/// A plain digest of a request with few possible contents can be guessed by
+/// whoever can read the store. [`secret`](Self::secret) prevents that.
 ///
 /// # Example
 ///
 /// ```
-/// use http::header::ACCEPT_LANGUAGE;
-/// use tower_idempotency_core::fingerprint::FingerprintPolicy;
+/// use http::{HeaderMap, Method, Uri};
+/// use tower_idempotency_core::{FingerprintInput, FingerprintPolicy};
+///
+/// let (method, headers) = (Method::POST, HeaderMap::new());
+/// let target = Uri::from_static("/payments");
+/// let request = |body| FingerprintInput {
+///     method: &method,
+///     target: &target,
+///     headers: &headers,
+///     body,
+/// };
+///
+/// let policy = FingerprintPolicy::default();
+/// let first = policy.fingerprint(&request(b"amount=1"));
+/// let retry = policy.fingerprint(&request(b"amount=1"));
+/// let misuse = policy.fingerprint(&request(b"amount=2"));
+///
+/// assert!(retry.matches(&first));
+/// assert!(!misuse.matches(&first));
+/// ```
+///
+/// # Example: a body that differs between attempts
+///
+/// The client sends the time of each attempt, and builds the object from a map
+/// whose order changes:
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue, Method, Uri, header::CONTENT_TYPE};
+/// use tower_idempotency_core::{FingerprintInput, FingerprintPolicy};
 ///
 /// let policy = FingerprintPolicy::default()
-///     .without_query()
-///     .header(ACCEPT_LANGUAGE)
-///     .include_json(["/amount", "/currency"])?
-///     .secret("at least 32 random bytes, from your configuration");
-/// # let _ = policy;
-/// # Ok::<(), tower_idempotency_core::fingerprint::PointerError>(())
+///     .exclude_json(["/sent_at"])?
+///     .canonical_json();
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+/// let target = Uri::from_static("/payments");
+/// let fingerprint = |body| {
+///     policy.fingerprint(&FingerprintInput {
+///         method: &Method::POST,
+///         target: &target,
+///         headers: &headers,
+///         body,
+///     })
+/// };
+///
+/// let first = fingerprint(br#"{"amount": 1, "to": "b", "sent_at": 10}"#);
+/// let retry = fingerprint(br#"{"to": "b", "amount": 1, "sent_at": 20}"#);
+/// let misuse = fingerprint(br#"{"to": "c", "amount": 1, "sent_at": 20}"#);
+///
+/// assert!(retry.matches(&first));
+/// assert!(!misuse.matches(&first));
+/// # Ok::<(), tower_idempotency_core::PointerError>(())
 /// ```
 #[must_use]
 #[derive(Clone, Debug, Default)]
@@ -154,7 +206,7 @@ impl FingerprintPolicy {
     /// # Example
     ///
     /// ```
-    /// use tower_idempotency_core::fingerprint::FingerprintPolicy;
+    /// use tower_idempotency_core::FingerprintPolicy;
     ///
     /// // The boundary of a multipart body differs between attempts, so compare
     /// // the digest that the client sends along.

@@ -8,7 +8,7 @@ use std::{error::Error, fmt};
 /// # Example
 ///
 /// ```
-/// use tower_idempotency_core::key::{IdempotencyKey, KeyErrorKind};
+/// use tower_idempotency_core::{IdempotencyKey, KeyErrorKind};
 ///
 /// let error = IdempotencyKey::new("clé").unwrap_err();
 /// assert_eq!(error.kind(), KeyErrorKind::Syntax);

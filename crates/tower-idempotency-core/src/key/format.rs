@@ -20,7 +20,7 @@ type Check = dyn Fn(&str) -> bool + Send + Sync;
 /// # Example
 ///
 /// ```
-/// use tower_idempotency_core::key::{IdempotencyKey, KeyFormat};
+/// use tower_idempotency_core::{IdempotencyKey, KeyFormat};
 ///
 /// let random = IdempotencyKey::new("8e03978e-40d5-43e8-bc93-6894a57f9324")?;
 /// let undefined = IdempotencyKey::new("undefined")?;
@@ -31,7 +31,7 @@ type Check = dyn Fn(&str) -> bool + Send + Sync;
 /// let long = KeyFormat::custom(|key| key.len() >= 16);
 /// assert!(long.check(&random).is_ok());
 /// assert!(long.check(&undefined).is_err());
-/// # Ok::<(), tower_idempotency_core::key::KeyError>(())
+/// # Ok::<(), tower_idempotency_core::KeyError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Clone, Default)]

@@ -20,11 +20,19 @@ pub enum KeySyntax {
 
 /// Reads the key from the value of one header line.
 ///
-/// `"k"` and `k` are the same key. Parameters after the quoted form are checked
-/// for their syntax and otherwise ignored, as RFC 9651 asks. Spaces around the
-/// value are dropped. A bare key must not contain a comma, which is how an
-/// intermediary joins two lines, nor a semicolon, which is how parameters
-/// begin.
+/// The header follows the expired Internet-Draft
+/// [draft-ietf-httpapi-idempotency-key-header-07][draft], whose value is a
+/// String of [RFC 9651]. [`KeySyntax::Lenient`] also takes the bare form that
+/// most clients send; `"k"` and `k` are the same key then.
+///
+/// Parameters after the quoted form are checked for their syntax and otherwise
+/// ignored, as the RFC asks. Spaces around the value are dropped. A bare key
+/// must not contain a comma, which is how an intermediary joins two lines, nor
+/// a semicolon, which is how parameters begin. Nothing is repaired or decoded
+/// further: `%41` is three characters.
+///
+/// This function knows nothing of the number of header lines: a caller that
+/// finds several reports [`KeyError::repeated`].
 ///
 /// A value of any length is answered in time linear in its length and without
 /// an allocation that depends on it.
@@ -38,14 +46,22 @@ pub enum KeySyntax {
 /// # Example
 ///
 /// ```
-/// use tower_idempotency_core::key::{KeySyntax, parse_header};
+/// use tower_idempotency_core::{KeySyntax, parse_header};
+///
+/// let quoted = parse_header(br#""order-17""#, KeySyntax::Lenient)?;
+/// let bare = parse_header(b"order-17", KeySyntax::Lenient)?;
+/// assert_eq!(quoted, bare);
+/// assert!(parse_header(b"order-17", KeySyntax::Strict).is_err());
 ///
 /// let key = parse_header(br#""say \"hi\"";v=1"#, KeySyntax::Strict)?;
 /// assert_eq!(key.as_str(), r#"say "hi""#);
 ///
 /// assert!(parse_header(b"k-1, k-1", KeySyntax::Lenient).is_err());
-/// # Ok::<(), tower_idempotency_core::key::KeyError>(())
+/// # Ok::<(), tower_idempotency_core::KeyError>(())
 /// ```
+///
+/// [draft]: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/07/
+/// [RFC 9651]: https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3
 pub fn parse_header(value: &[u8], syntax: KeySyntax) -> Result<IdempotencyKey, KeyError> {
     let value = trim_spaces(value);
     let key = match value.first() {

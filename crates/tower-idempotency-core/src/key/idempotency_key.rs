@@ -23,12 +23,12 @@ pub const MAX_KEY_BYTES: usize = 255;
 /// # Example
 ///
 /// ```
-/// use tower_idempotency_core::key::IdempotencyKey;
+/// use tower_idempotency_core::IdempotencyKey;
 ///
 /// let key = IdempotencyKey::new("order-17")?;
 /// assert_eq!(key.as_str(), "order-17");
 /// assert_eq!(format!("{key:?}"), "IdempotencyKey(#72a90ea3, 8 bytes)");
-/// # Ok::<(), tower_idempotency_core::key::KeyError>(())
+/// # Ok::<(), tower_idempotency_core::KeyError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(Arc<str>);
