@@ -16,6 +16,7 @@ fn refused(change: impl FnOnce(Builder) -> Builder) -> ConfigError {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table has a line for each row")]
 fn a_value_that_cannot_work_is_named() {
     let day = Duration::from_secs(24 * 60 * 60);
     let cases: Vec<(ConfigError, &str, &str)> = vec![

@@ -81,7 +81,7 @@ async fn con_05_of_many_at_once_in_two_processes_one_runs(store: StoreKind) {
 
 async fn con_04_different_keys_run_side_by_side(store: StoreKind) {
     let fixture = Fixture::start(store, &[]).await;
-    let sent = (0..50).map(|n| fixture.post("/slow?ms=20").key(&format!("k-{n}")).send());
+    let sent = (0..50).map(|n| fixture.post("/slow?ms=20").key(format!("k-{n}")).send());
     let replies = join_all(sent).await;
     assert!(replies.iter().all(Reply::is_stored));
     assert_eq!(fixture.count("/slow").await, 50);

@@ -157,6 +157,7 @@ async fn ttl_07_the_applications_clock_does_not_matter(store: StoreKind) {
 }
 
 /// Says loudly that a scenario is left out; CI may not leave it out.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests has to know")]
 fn has_faketime() -> bool {
     let found = std::process::Command::new("faketime")
         .arg("--version")
