@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+#[cfg(feature = "axum")]
+mod axum_router;
 mod configuration;
 mod faults;
 mod mechanics;
