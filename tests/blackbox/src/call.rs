@@ -58,7 +58,7 @@ impl Call {
     ///
     /// # Panics
     ///
-    /// If the name cannot stand in a header.
+    /// If the name is no valid header value.
     pub fn bearer(mut self, caller: &str) -> Self {
         let value = HeaderValue::try_from(format!("Bearer {caller}"));
         self.headers

@@ -29,8 +29,14 @@ pub async fn exchange(addr: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 /// `head` is put in as it is: whole lines, each with its CRLF.
 #[must_use]
 pub fn post(path: &str, head: &[u8], body: &[u8]) -> Vec<u8> {
+    post_as("alice", path, head, body)
+}
+
+/// As [`post`], as another caller.
+#[must_use]
+pub fn post_as(caller: &str, path: &str, head: &[u8], body: &[u8]) -> Vec<u8> {
     let mut request = format!(
-        "POST {path} HTTP/1.1\r\nHost: fixture.example\r\nAuthorization: Bearer alice\r\n\
+        "POST {path} HTTP/1.1\r\nHost: fixture.example\r\nAuthorization: Bearer {caller}\r\n\
          Connection: close\r\nContent-Length: {}\r\n",
         body.len()
     )

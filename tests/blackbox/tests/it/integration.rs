@@ -1,6 +1,6 @@
 //! LAY: beside other layers, and without axum.
 
-use blackbox::{Fixture, StoreKind, scenarios};
+use blackbox::{Fixture, StoreKind, eventually, scenarios};
 
 scenarios! {
     [memory, sqlite, postgres]
@@ -61,9 +61,12 @@ async fn lay_06_the_handler_runs_in_the_requests_span(store: StoreKind) {
         .send()
         .await;
     assert!(reply.is_stored());
-    let logs = fixture.logs();
-    let line = logs.lines().find(|line| line.contains("a handler runs"));
-    assert!(line.is_some_and(|line| line.contains("span-77")), "{logs}");
+    eventually(|| async {
+        let logs = fixture.logs();
+        let mut lines = logs.lines();
+        lines.any(|line| line.contains("a handler runs") && line.contains("span-77"))
+    })
+    .await;
 }
 
 async fn lay_07_limits_inside_are_honoured(store: StoreKind) {

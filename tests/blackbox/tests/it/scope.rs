@@ -1,6 +1,6 @@
 //! SCO and SEC: whose key it is, and what nobody gets to see.
 
-use blackbox::{Fixture, StoreKind, scenarios};
+use blackbox::{Fixture, StoreKind, eventually, scenarios};
 
 scenarios! {
     [memory, sqlite, postgres]
@@ -139,6 +139,9 @@ async fn everything_that_can_happen(fixture: &Fixture) {
 async fn sec_01_logs_hold_no_key_no_body_and_no_token(store: StoreKind) {
     let fixture = Fixture::start(store, &[]).await;
     everything_that_can_happen(&fixture).await;
+    // Logs arrive in their order: when this request's line is there, all before it are.
+    let _ = fixture.post("/slow?ms=1").send().await;
+    eventually(|| async { fixture.logs().contains("path=\"/slow\"") }).await;
     let logs = fixture.logs();
     assert!(
         logs.contains("a handler panicked"),
