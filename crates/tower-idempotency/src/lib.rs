@@ -101,6 +101,10 @@
 //! - **Compression outside**, or the encoding of the first caller is replayed to all.
 //! - **Decompression outside**: two compressions of one body differ.
 //! - **`Router::layer` or `route_layer`**: both work; a path that no route matches is not claimed.
+//!   Fallback handlers and what is mounted with `nest_service` match no route of the outer router:
+//!   put the layer around the inner service itself.
+//! - **Multipart bodies** that a client encodes anew have another boundary, and are another request
+//!   ([`FingerprintPolicy`] can look at something else).
 //! - **Proxies** that retry by themselves are safe, since they repeat the key.
 //!   One that joins repeated headers, or drops unknown ones, is not.
 //! - **Shutdown**: executions outlive their connections; wait for

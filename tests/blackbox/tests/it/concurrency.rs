@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use blackbox::{Call, Fixture, Reply, StoreKind, fresh_key, scenarios};
+use blackbox::{Call, Fixture, Reply, StoreKind, fresh_key, raw, scenarios};
 use tokio::task::JoinSet;
 
 scenarios! {
@@ -11,6 +11,7 @@ scenarios! {
     con_02_a_retry_after_the_end_is_replayed,
     con_03_of_fifty_at_once_one_runs,
     con_03_of_fifty_streams_of_one_connection_one_runs,
+    con_03_pipelined_duplicates_get_the_first_answer,
     con_04_fifty_keys_run_beside_each_other,
     con_06_a_409_is_never_kept,
     con_07_a_duplicate_is_answered_at_once,
@@ -105,6 +106,22 @@ async fn con_03_of_fifty_streams_of_one_connection_one_runs(kind: StoreKind) {
     let call = connection.post("/slow?ms=30").key(fresh_key());
     assert_one_ran(&all(vec![call; 50]).await);
     assert_eq!(fixture.count("/slow").await, 1);
+}
+
+async fn con_03_pipelined_duplicates_get_the_first_answer(kind: StoreKind) {
+    let fixture = Fixture::start(kind, &[]).await;
+    let request = b"POST /uuid HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n\
+        Idempotency-Key: k\r\nContent-Length: 1\r\n\r\nx";
+    let mut connection = raw::Connection::open(fixture.addr()).await;
+    connection.send(&request.repeat(4)).await;
+    let first = connection.read_answer().await.expect("there is an answer");
+    assert_eq!(first.header("x-idempotency-stored"), Some(&b"true"[..]));
+    for _ in 0..3 {
+        let next = connection.read_answer().await.expect("there is an answer");
+        assert_eq!(next.header("x-idempotency-replay"), Some(&b"true"[..]));
+        assert_eq!((next.status, next.body), (201, first.body.clone()));
+    }
+    assert_eq!(fixture.count("/uuid").await, 1);
 }
 
 async fn con_04_fifty_keys_run_beside_each_other(kind: StoreKind) {

@@ -1,9 +1,12 @@
 //! Execution and replay (EXE).
 
+use std::time::Duration;
+
 use blackbox::{Fixture, StoreKind, fresh_key, scenarios};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
 
 scenarios! {
     [memory, sqlite, postgres]
@@ -21,10 +24,12 @@ scenarios! {
     exe_13_the_handler_sees_the_key_without_its_quotes,
     exe_14_a_replay_is_kept_and_not_made_again,
     exe_15_the_handler_gets_the_request_unchanged,
+    exe_15_how_a_request_is_framed_does_not_matter,
     exe_17_repeated_headers_keep_their_order;
 
     [sqlite, postgres]
     exe_18_a_retry_through_another_process_is_replayed,
+    exe_12_an_effect_happens_once_however_many_clients_insist,
     exe_19_a_retry_after_a_restart_is_replayed,
     exe_19_a_retry_after_a_crash_is_replayed;
 }
@@ -157,6 +162,30 @@ async fn exe_12_an_effect_happens_once(kind: StoreKind) {
     assert_eq!(fixture.effects().await.len(), 1);
 }
 
+/// Each client sends until it has the answer, through whichever process.
+async fn exe_12_an_effect_happens_once_however_many_clients_insist(kind: StoreKind) {
+    let a = Fixture::start(kind, &[]).await;
+    let b = a.second(&[]).await;
+    let key = fresh_key();
+    let mut clients = JoinSet::new();
+    for number in 0..30 {
+        let calls = [&a, &b].map(|fixture| fixture.post("/tx").key(&key));
+        clients.spawn(async move {
+            for sent in number.. {
+                let reply = calls[sent % 2].clone().send().await;
+                if reply.status != 409 {
+                    return reply.status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            0
+        });
+    }
+    let statuses = clients.join_all().await;
+    assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
+    assert_eq!(a.effects().await.len(), 1);
+}
+
 async fn exe_13_the_handler_sees_the_key_without_its_quotes(kind: StoreKind) {
     let fixture = Fixture::start(kind, &[]).await;
     let seen = fixture.post("/inspect").key("\"k\"").send().await.json();
@@ -196,6 +225,33 @@ async fn exe_15_the_handler_gets_the_request_unchanged(kind: StoreKind) {
         // Each request has a connection of its own, but the server is the same.
         assert!(has(header.clone()), "{header} is missing");
     }
+}
+
+/// The same bytes come with a length, in chunks, and over HTTP/2.
+async fn exe_15_how_a_request_is_framed_does_not_matter(kind: StoreKind) {
+    let fixture = Fixture::start(kind, &[]).await;
+    let connection = fixture.h2().await;
+    let key = fresh_key();
+    let first = fixture
+        .post("/uuid?a=1")
+        .key(&key)
+        .body("amount=1")
+        .send()
+        .await;
+    first.assert_executed(201);
+    let chunked = fixture
+        .post("/uuid?a=1")
+        .key(&key)
+        .chunked(["amo", "unt", "=1"]);
+    chunked.send().await.assert_replay_of(&first);
+    let stream = connection.post("/uuid?a=1").key(&key).body("amount=1");
+    stream.send().await.assert_replay_of(&first);
+    let stream = connection
+        .post("/uuid?a=1")
+        .key(&key)
+        .chunked(["amount", "=1"]);
+    stream.send().await.assert_replay_of(&first);
+    assert_eq!(fixture.count("/uuid").await, 1);
 }
 
 async fn exe_17_repeated_headers_keep_their_order(kind: StoreKind) {

@@ -25,6 +25,7 @@ scenarios! {
     hdr_21_an_encoded_line_break_comes_back_in_no_header,
     hdr_22_another_name_replaces_the_default_one,
     hdr_23_a_name_with_an_underscore_is_another_field,
+    hdr_23_a_key_in_a_trailer_is_no_key,
     hdr_24_a_key_on_an_unprotected_route_changes_nothing;
 
     [postgres]
@@ -501,6 +502,16 @@ async fn hdr_23_a_name_with_an_underscore_is_another_field(kind: StoreKind) {
     call.send()
         .await
         .assert_problem(400, "IDEMPOTENCY_KEY_MISSING");
+    assert_eq!(fixture.count("/echo").await, 0);
+}
+
+async fn hdr_23_a_key_in_a_trailer_is_no_key(kind: StoreKind) {
+    let fixture = Fixture::start(kind, &["--required"]).await;
+    let request = b"POST /echo HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n\
+        Connection: close\r\nTrailer: Idempotency-Key\r\nTransfer-Encoding: chunked\r\n\r\n\
+        1\r\nx\r\n0\r\nIdempotency-Key: k\r\n\r\n";
+    let answer = sole_answer(&fixture, request).await;
+    assert_eq!(answer.code(), "IDEMPOTENCY_KEY_MISSING");
     assert_eq!(fixture.count("/echo").await, 0);
 }
 

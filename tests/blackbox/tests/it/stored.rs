@@ -1,12 +1,14 @@
 //! Which answers are kept (STO).
 
-use blackbox::{Call, Fixture, Reply, StoreKind, eventually, fresh_key, scenarios};
+use blackbox::{Call, Fixture, Reply, StoreKind, eventually, fresh_key, raw, scenarios};
 use http::Method;
 use serde_json::json;
+use sqlx::Executor;
 
 scenarios! {
     [memory, sqlite, postgres]
     sto_01_success_is_kept,
+    sto_01_a_replay_without_content_promises_none,
     sto_02_redirects_are_kept,
     sto_03_refusals_of_the_handler_are_kept,
     sto_04_what_says_nothing_about_the_result_is_not_kept,
@@ -24,6 +26,9 @@ scenarios! {
     sto_10_a_corrected_request_runs_where_only_success_is_kept,
     sto_13_answers_of_the_layer_are_never_kept,
     sto_14_a_failed_transaction_leaves_nothing_and_the_retry_one_row;
+
+    [postgres]
+    sto_13_a_503_of_the_layer_is_never_kept;
 }
 
 /// Sends twice and returns both answers.
@@ -60,6 +65,28 @@ async fn sto_01_success_is_kept(kind: StoreKind) {
     let fixture = Fixture::start(kind, &[]).await;
     for status in [200, 201, 202, 203, 204, 205, 206, 299] {
         is_kept(&fixture, &format!("/status/{status}"), status).await;
+    }
+}
+
+/// Behind a status without content the next answer begins at once; a byte too many, or a length,
+/// would shift every answer behind it.
+async fn sto_01_a_replay_without_content_promises_none(kind: StoreKind) {
+    let fixture = Fixture::start(kind, &[]).await;
+    for status in [204, 304] {
+        let request = format!(
+            "POST /status/{status} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alice\r\n\
+             Idempotency-Key: k-{status}\r\nContent-Length: 0\r\n\r\n"
+        );
+        let mut connection = raw::Connection::open(fixture.addr()).await;
+        for is_replay in [false, true, true] {
+            connection.send(request.as_bytes()).await;
+            let answer = connection.read_answer().await.expect("there is an answer");
+            assert_eq!(answer.status, status);
+            assert_eq!(answer.header("x-idempotency-replay").is_some(), is_replay);
+            assert_eq!(answer.header("transfer-encoding"), None, "{answer:?}");
+            let length = answer.header("content-length");
+            assert!(length.is_none_or(|length| length == b"0"), "{answer:?}");
+        }
     }
 }
 
@@ -303,6 +330,29 @@ async fn sto_13_answers_of_the_layer_are_never_kept(kind: StoreKind) {
         .await;
     uncovered.assert_executed(201);
     assert_eq!(fixture.rows().await.len(), 1);
+}
+
+/// The table is away for a moment, so that the store fails and then works again.
+async fn sto_13_a_503_of_the_layer_is_never_kept(kind: StoreKind) {
+    let fixture = Fixture::start(kind, &["--stored", "everything"]).await;
+    let mut postgres = fixture.database().postgres().await;
+    let call = fixture.post("/uuid").key(fresh_key());
+    let away = postgres
+        .execute("ALTER TABLE idempotency_keys RENAME TO away")
+        .await;
+    away.expect("the table can be renamed");
+    let refused = call.clone().send().await;
+    refused.assert_problem(503, "IDEMPOTENCY_STORE_UNAVAILABLE");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(fixture.count("/uuid").await, 0);
+    let back = postgres
+        .execute("ALTER TABLE away RENAME TO idempotency_keys")
+        .await;
+    back.expect("the table can be renamed");
+    let (first, retry) = twice(&call).await;
+    first.assert_executed(201);
+    retry.assert_replay_of(&first);
+    assert_eq!(fixture.count("/uuid").await, 1);
 }
 
 /// In a transaction of the handler's own; the layer's transactional mode has more to say.
