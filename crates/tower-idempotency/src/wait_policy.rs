@@ -7,6 +7,9 @@ use tower_idempotency_core::ConfigError;
 /// A waiter holds no connection of the store's.
 /// The end of an execution in the same process wakes it at once; for executions elsewhere,
 /// one waiter for each key asks the store now and then, on behalf of all.
+///
+/// A waiter whose client has left keeps its place until its time is over,
+/// and runs the handler if the key becomes free: it was asked for, and a retry finds its answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct WaitPolicy {
