@@ -8,6 +8,9 @@ use crate::{error, shared::Shared};
 /// Holds back other processes that migrate at the same time.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7310868735111111)";
 
+/// "Already exists, skipping" is no news at every start; it ends with the transaction.
+const QUIET: &str = "SET LOCAL client_min_messages = warning";
+
 /// Runs all migrations in one transaction.
 ///
 /// There is no bound of the store's own here: on a large table a migration may take its time.
@@ -18,6 +21,7 @@ pub(crate) async fn migrate(shared: &Shared, migrations: &str) -> Result<(), Sto
         let done = async {
             let mut transaction = connection.begin().await?;
             transaction.execute(LOCK).await?;
+            transaction.execute(QUIET).await?;
             sqlx::raw_sql(AssertSqlSafe(migrations))
                 .execute(&mut *transaction)
                 .await?;

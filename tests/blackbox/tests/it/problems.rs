@@ -5,6 +5,7 @@ use blackbox::{Fixture, Reply, StoreKind, scenarios};
 scenarios! {
     [memory, sqlite, postgres]
         prob_01_every_refusal_is_a_problem_document,
+        prob_06_a_key_is_required_for_a_patch_as_well,
         prob_07_a_refusal_looks_the_same_each_time,
         prob_08_our_refusals_and_the_handlers_are_told_apart,
         the_envelope_can_be_had_instead,
@@ -71,6 +72,13 @@ async fn prob_01_every_refusal_is_a_problem_document(store: StoreKind) {
     for refusal in &refusals {
         assert_document(refusal, docs);
     }
+}
+
+async fn prob_06_a_key_is_required_for_a_patch_as_well(store: StoreKind) {
+    let fixture = Fixture::start(store, &["--required"]).await;
+    let reply = fixture.patch("/echo").body("x").send().await;
+    reply.assert_problem(400, "IDEMPOTENCY_KEY_MISSING");
+    assert_eq!(fixture.count("/echo").await, 0);
 }
 
 async fn prob_07_a_refusal_looks_the_same_each_time(store: StoreKind) {

@@ -13,6 +13,7 @@ scenarios! {
         http_06_an_announced_large_body_is_not_read,
         http_07_a_body_as_large_as_the_cap_is_fine,
         http_08_an_unannounced_large_body_is_refused,
+        http_09_a_redirected_request_is_another_operation,
         http_10_a_stale_precondition_is_not_looked_at_again,
         http_11_another_accept_gets_the_first_representation,
         http_12_an_upgrade_passes_by,
@@ -139,6 +140,48 @@ async fn http_08_an_unannounced_large_body_is_refused(store: StoreKind) {
         .key("k")
         .chunked(["x".repeat(60), "x".repeat(40)]);
     assert!(request.send().await.is_stored());
+}
+
+/// 307 and 308 make a client send the key on to another address.
+async fn http_09_a_redirected_request_is_another_operation(store: StoreKind) {
+    let fixture = Fixture::start(store, &[]).await;
+    let first = fixture
+        .post("/redirect/307")
+        .key("k")
+        .body("x")
+        .send()
+        .await;
+    assert_eq!(
+        (first.status, first.header("location")),
+        (307, Some("/echo"))
+    );
+    let hop = fixture.post("/echo").key("k").body("x").send().await;
+    hop.assert_executed(201);
+    let retry = fixture
+        .post("/redirect/307")
+        .key("k")
+        .body("x")
+        .send()
+        .await;
+    retry.assert_replay_of(&first);
+    fixture
+        .post("/echo")
+        .key("k")
+        .body("x")
+        .send()
+        .await
+        .assert_replay_of(&hop);
+
+    let fixture = Fixture::start(store, &["--scope-principal-only"]).await;
+    let first = fixture
+        .post("/redirect/307")
+        .key("k")
+        .body("x")
+        .send()
+        .await;
+    assert_eq!(first.status, 307);
+    let hop = fixture.post("/echo").key("k").body("x").send().await;
+    hop.assert_problem(422, "IDEMPOTENCY_KEY_REUSED");
 }
 
 async fn http_10_a_stale_precondition_is_not_looked_at_again(store: StoreKind) {
