@@ -71,6 +71,12 @@ impl Server {
         self.port
     }
 
+    /// Returns the folder that holds everything of the server.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Starts a stopped or killed server on the same data and port.
     ///
     /// # Errors
@@ -128,7 +134,8 @@ impl Server {
             }
             sleep(POLL);
         }
-        Ok(())
+        // The next server would take a dead process that nobody has waited for yet for a live one.
+        fs::remove_file(self.data().join("postmaster.pid")).context("cannot remove the pid file")
     }
 
     /// Stops all processes of the server where they are, with SIGSTOP.

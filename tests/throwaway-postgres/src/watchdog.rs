@@ -24,7 +24,10 @@ if [ -n "$pid" ]; then
 fi
 for _ in $(seq 100); do
     alive=""
-    for each in $pid $children; do kill -0 "$each" 2>/dev/null && alive=yes; done
+    for each in $pid $children; do
+        # A dead process that nobody has waited for yet (Z) is dead.
+        grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$each/status" 2>/dev/null && alive=yes
+    done
     [ -z "$alive" ] && break
     sleep 0.05
 done

@@ -1,0 +1,83 @@
+//! Servers start, survive what tests do to them, and leave nothing behind.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use throwaway_postgres::{Binaries, Mode, Server};
+
+fn server() -> Server {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/postgres");
+    let binaries = Binaries::find(&cache).expect("run `cargo xtask test`, or set PG_BIN");
+    Server::start(&binaries, &std::env::temp_dir()).unwrap()
+}
+
+fn answers(server: &Server) -> bool {
+    TcpStream::connect(("127.0.0.1", server.port())).is_ok()
+}
+
+fn is_running(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < end, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_server_can_be_stopped_killed_and_started_again() {
+    let server = server();
+    assert!(answers(&server));
+    server.stop(Mode::Fast).unwrap();
+    assert!(!answers(&server));
+    server.start_again().unwrap();
+    let pid = server.pid().unwrap();
+    server.kill().unwrap();
+    assert!(!is_running(pid) && !answers(&server));
+    server.start_again().unwrap();
+    assert!(answers(&server));
+    server.stop(Mode::Immediate).unwrap();
+    server.start_again().unwrap();
+    assert!(answers(&server));
+}
+
+#[test]
+fn a_dropped_server_leaves_nothing() {
+    let server = server();
+    let (pid, folder) = (server.pid().unwrap(), server.folder().to_path_buf());
+    assert!(is_running(pid) && folder.is_dir());
+    // A paused one is no exception.
+    server.pause().unwrap();
+    drop(server);
+    assert!(!is_running(pid) && !folder.exists());
+}
+
+#[test]
+fn a_killed_owner_leaves_nothing() {
+    let mut owner = Command::new(env!("CARGO_BIN_EXE_hold-postgres"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = owner.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    let (pid, folder) = line.trim().split_once(' ').unwrap();
+    let (pid, folder): (u32, PathBuf) = (pid.parse().unwrap(), folder.into());
+    assert!(is_running(pid) && folder.is_dir());
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    eventually("the server ends with its owner", || !is_running(pid));
+    eventually("its folder goes", || !folder.exists());
+}
