@@ -7,6 +7,10 @@ use tower_idempotency_core::{
     RecordState, Retention, StoredResponse,
 };
 
+/// The end of a longer lease might lie beyond what the clock can hold. Stores in SQL cut a lease
+/// there, too.
+const LONGEST_LEASE: Duration = Duration::from_secs(1_000 * 366 * 24 * 60 * 60);
+
 /// A record as it lies in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
@@ -82,7 +86,7 @@ impl Kept {
     }
 
     pub(crate) fn renew(&mut self, lease: Duration, now: SystemTime) {
-        let end = now + lease;
+        let end = lease_end(now, lease);
         self.info.lease_expires_at = Some(end);
         self.info.expires_at = abandoned_at(end, self.hold, self.failed_retention);
     }
@@ -116,7 +120,7 @@ impl Kept {
         now: SystemTime,
     ) -> Self {
         let hold = request.crash_policy == CrashPolicy::Hold;
-        let end = now + request.lease;
+        let end = lease_end(now, request.lease);
         let info = RecordInfo {
             id: request.id,
             scope: request.scope.clone(),
@@ -154,6 +158,10 @@ impl Kept {
             .and_then(|end| end.duration_since(now).ok())
             .unwrap_or_default()
     }
+}
+
+fn lease_end(now: SystemTime, lease: Duration) -> SystemTime {
+    now + lease.min(LONGEST_LEASE)
 }
 
 /// When a record whose lease ends at `lease_end` without an end counts as absent.

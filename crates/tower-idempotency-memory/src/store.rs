@@ -84,11 +84,8 @@ impl Inner {
 
     /// Makes room for one more record, of expired ones only.
     fn make_room(&self, records: &mut Records, now: SystemTime) -> Result<(), StoreError> {
-        if records.len() >= self.max_records {
-            records.remove_expired(now, u64::MAX);
-        }
-        if records.len() >= self.max_records {
-            return Err(StoreErrorKind::Full.into());
+        while records.len() >= self.max_records {
+            drop_one_expired(records, now)?;
         }
         Ok(())
     }
@@ -100,15 +97,19 @@ impl Inner {
         more: u64,
         now: SystemTime,
     ) -> Result<(), StoreError> {
-        let fits = |records: &Records| records.response_bytes() + more <= self.max_bytes;
-        if !fits(records) {
-            records.remove_expired(now, u64::MAX);
+        while records.response_bytes().saturating_add(more) > self.max_bytes {
+            drop_one_expired(records, now)?;
         }
-        if fits(records) {
-            Ok(())
-        } else {
-            Err(StoreErrorKind::Full.into())
-        }
+        Ok(())
+    }
+}
+
+/// Drops no more than is needed: dropping everything that has expired would make one caller pay,
+/// and all others wait, for what piled up over days.
+fn drop_one_expired(records: &mut Records, now: SystemTime) -> Result<(), StoreError> {
+    match records.remove_expired(now, 1) {
+        0 => Err(StoreErrorKind::Full.into()),
+        _ => Ok(()),
     }
 }
 
@@ -142,15 +143,15 @@ impl Store for MemoryStore {
     }
 
     async fn lookup(&self, id: &RecordId) -> Result<Option<Record>, StoreError> {
-        let now = self.inner.now();
         let records = self.inner.lock();
+        let now = self.inner.now();
         let live = records.find(id).filter(|kept| !kept.has_expired(now));
         Ok(live.map(Kept::to_record))
     }
 
     async fn list(&self, page: &ListPage) -> Result<Vec<RecordInfo>, StoreError> {
-        let now = self.inner.now();
         let records = self.inner.lock();
+        let now = self.inner.now();
         Ok(records
             .behind(page.after)
             .filter(|kept| !kept.has_expired(now))
@@ -161,8 +162,8 @@ impl Store for MemoryStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<Swept, StoreError> {
-        let now = self.inner.now();
         let mut records = self.inner.lock();
+        let now = self.inner.now();
         let deleted = records.remove_expired(now, limit.into());
         Ok(Swept::new(deleted, records.has_expired(now)))
     }

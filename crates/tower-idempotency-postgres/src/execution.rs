@@ -1,13 +1,18 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::Extensions;
 use sqlx::postgres::PgQueryResult;
+use tokio::time::sleep;
 use tower_idempotency_core::{
     Attempt, ClaimRequest, Completed, Execution, LeaseToken, RecordId, RecordState, Release,
     Renewal, Retention, Settled, StoreError,
 };
 
 use crate::shared::Shared;
+
+/// How often a renewal looks at a row that somebody else holds: for about 60 ms in all.
+const LOOKS_AT_A_HELD_ROW: u32 = 5;
+const FIRST_LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The lease on a record of a [`PostgresStore`](crate::PostgresStore).
 ///
@@ -47,7 +52,26 @@ impl PostgresExecution {
         state
     }
 
+    /// Renews, and looks again while somebody else holds the row.
+    ///
+    /// A takeover holds it for moments, and what it does shows only when it has committed.
+    /// Whoever holds it longer is a transaction that this execution completes itself in,
+    /// and then it cannot be lost at present.
     async fn renew_once(&self) -> sqlx::Result<Renewal> {
+        for look in 0..LOOKS_AT_A_HELD_ROW {
+            if self.try_to_renew().await? {
+                return Ok(Renewal::Renewed);
+            }
+            if self.state().await?.as_deref() != Some(RecordState::InProgress.as_str()) {
+                return Ok(Renewal::Lost);
+            }
+            sleep(FIRST_LOOK_AGAIN * 2_u32.pow(look)).await;
+        }
+        Ok(Renewal::Renewed)
+    }
+
+    /// Says whether the row could be had and was still this execution's.
+    async fn try_to_renew(&self) -> sqlx::Result<bool> {
         let mut connection = self.shared.connection().await?;
         let renewed = sqlx::query(self.shared.sql.renew.clone())
             .bind(self.id.as_bytes().as_slice())
@@ -57,17 +81,7 @@ impl PostgresExecution {
             .execute(&mut *connection)
             .await;
         connection.done();
-        drop(connection);
-        if renewed?.rows_affected() == 1 {
-            return Ok(Renewal::Renewed);
-        }
-        // A row that is still ours was skipped because it is locked: it cannot be lost now.
-        let state = self.state().await?;
-        if state.as_deref() == Some(RecordState::InProgress.as_str()) {
-            Ok(Renewal::Renewed)
-        } else {
-            Ok(Renewal::Lost)
-        }
+        Ok(renewed?.rows_affected() == 1)
     }
 
     async fn complete_once(&self, completed: &Completed) -> sqlx::Result<Settled> {

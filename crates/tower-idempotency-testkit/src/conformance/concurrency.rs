@@ -1,21 +1,23 @@
 //! Races, staged with barriers.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
 use tokio::sync::Barrier;
 use tower_idempotency_core::{
-    Attempt, Claim, ClaimRequest, Execution, Failure, Release, Settled, Store,
+    Attempt, Claim, ClaimRequest, Execution, Release, Renewal, Settled, Store,
 };
 
 use super::support::{
-    DAY, PAST_LEASE, acquire, again, claim, complete, completed, execute, name, record, replayed,
-    request, response,
+    PAST_LEASE, PAST_RETENTION, acquire, again, claim, complete, complete_with, completed, execute,
+    fail, failed, name, record, release, renew, replayed, request, response, sweep,
 };
 use crate::Harness;
 
-/// How many race.
+/// How many race for one key.
 const RACERS: usize = 64;
+/// How often two race, since one round may miss the moment.
+const ROUNDS: usize = 20;
 
 /// Of many first claims one wins, and the others see that it runs.
 pub async fn one_of_many_claims_wins<H: Harness>(harness: &Arc<H>) {
@@ -34,19 +36,14 @@ pub async fn one_of_many_takes_a_dead_lease_over<H: Harness>(harness: &Arc<H>) {
 pub async fn one_of_many_claims_an_expired_key<H: Harness>(harness: &Arc<H>) {
     let first = request("k");
     execute(harness.store(), &first, "old").await;
-    harness.advance(DAY * 8).await;
+    harness.advance(PAST_RETENTION).await;
     assert_eq!(race(harness, &first).await, Attempt::FIRST);
 }
 
 /// Of many claims on a failed key, one runs.
 pub async fn one_of_many_claims_a_failed_key<H: Harness>(harness: &Arc<H>) {
     let first = request("k");
-    let release = Release::Failed(Failure::transient("status 500"));
-    let settled = acquire(harness.store(), &first)
-        .await
-        .release(&release)
-        .await;
-    assert_eq!(settled.expect("the store answers"), Settled::Applied);
+    fail(&mut acquire(harness.store(), &first).await).await;
     assert_eq!(race(harness, &first).await, Attempt::new(2, false));
 }
 
@@ -54,40 +51,114 @@ pub async fn one_of_many_claims_a_failed_key<H: Harness>(harness: &Arc<H>) {
 pub async fn distinct_keys_do_not_hinder_each_other<H: Harness>(harness: &Arc<H>) {
     let requests: Vec<_> = (0..RACERS).map(|n| request(&format!("k-{n}"))).collect();
     let claims = claim_at_once(harness, requests).await;
-    assert!(
-        claims
-            .iter()
-            .all(|claim| matches!(claim, Claim::Acquired(_)))
-    );
+    let acquired = |claim: &Claim<_>| matches!(claim, Claim::Acquired(_));
+    assert!(claims.iter().all(acquired));
+}
+
+/// A claim that is tried again while its first try is still on its way is one claim.
+pub async fn one_token_claims_once_however_often_it_asks<H: Harness>(harness: &Arc<H>) {
+    for round in 0..ROUNDS {
+        let first = request(&format!("k-{round}"));
+        for claim in claim_at_once(harness, vec![first.clone(); 8]).await {
+            match claim {
+                Claim::Acquired(execution) => assert_eq!(execution.attempt(), Attempt::FIRST),
+                other => panic!("its own claim is {}", name(&other)),
+            }
+        }
+        assert_eq!(record(harness.store(), &first).await.info.attempt, 1);
+    }
 }
 
 /// An owner that completes late and one that takes over cannot both have the key.
 pub async fn a_completion_and_a_takeover_have_one_winner<H: Harness>(harness: &Arc<H>) {
-    for round in 0..20 {
+    let store = harness.store();
+    for round in 0..ROUNDS {
         let first = request(&format!("k-{round}"));
-        let mut late = acquire(harness.store(), &first).await;
+        let mut late = acquire(store, &first).await;
         harness.advance(PAST_LEASE).await;
-        let barrier = Arc::new(Barrier::new(2));
-        let completing = {
-            let barrier = Arc::clone(&barrier);
-            tokio::spawn(async move {
-                barrier.wait().await;
-                late.complete(&completed("late"))
-                    .await
-                    .expect("the store answers")
-            })
-        };
-        barrier.wait().await;
-        let taken = claim(harness.store(), &again(&first)).await;
-        let settled = completing.await.expect("the completion does not panic");
-        match (settled, taken) {
+        let completing = async move { complete_with(&mut late, &completed("late")).await };
+        match against_a_claim(harness, completing, &again(&first)).await {
             (Settled::Applied, Claim::Completed(kept)) => assert_eq!(kept, response("late")),
+            // A store may count a row that is just being completed as in progress.
+            (Settled::Applied, Claim::InProgress { .. }) => {
+                assert_eq!(replayed(store, &first).await, response("late"));
+            }
             (Settled::Stale, Claim::Acquired(mut execution)) => {
                 complete(&mut execution, "taken").await;
-                assert_eq!(replayed(harness.store(), &first).await, response("taken"));
+                assert_eq!(replayed(store, &first).await, response("taken"));
             }
             (settled, taken) => panic!("{settled:?}, yet the key is {}", name(&taken)),
         }
+    }
+}
+
+/// Neither can an owner that renews late.
+pub async fn a_renewal_and_a_takeover_have_one_winner<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    for round in 0..ROUNDS {
+        let first = request(&format!("k-{round}"));
+        let mut late = acquire(store, &first).await;
+        harness.advance(PAST_LEASE).await;
+        let renewing = async move { (renew(&mut late).await, late) };
+        let ((renewal, mut late), taken) = against_a_claim(harness, renewing, &again(&first)).await;
+        match (renewal, taken) {
+            (Renewal::Renewed, Claim::InProgress { .. }) => complete(&mut late, "done").await,
+            (Renewal::Lost, Claim::Acquired(mut execution)) => {
+                let settled = complete_with(&mut late, &completed("stale")).await;
+                assert_eq!(settled, Settled::Stale);
+                complete(&mut execution, "done").await;
+            }
+            (renewal, taken) => panic!("{renewal:?}, yet the key is {}", name(&taken)),
+        }
+        assert_eq!(replayed(store, &first).await, response("done"));
+    }
+}
+
+/// A claim that comes as a key is given up either finds it running or has it.
+pub async fn a_release_and_a_claim_do_not_mix<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    for round in 0..ROUNDS {
+        let first = request(&format!("k-{round}"));
+        let mut owner = acquire(store, &first).await;
+        let (verb, next) = match round % 2 {
+            0 => (failed(), Attempt::new(2, false)),
+            _ => (Release::Free, Attempt::FIRST),
+        };
+        let releasing = async move { release(&mut owner, &verb).await };
+        let (settled, claimed) = against_a_claim(harness, releasing, &again(&first)).await;
+        assert_eq!(settled, Settled::Applied);
+        let mut execution = match claimed {
+            Claim::Acquired(execution) => execution,
+            Claim::InProgress { .. } => acquire(store, &again(&first)).await,
+            other => panic!("a released key is {}", name(&other)),
+        };
+        assert_eq!(execution.attempt(), next);
+        complete(&mut execution, "done").await;
+        assert_eq!(replayed(store, &first).await, response("done"));
+    }
+}
+
+/// A sweeper that has seen an expired record does not delete the one that took its place.
+pub async fn a_sweep_spares_a_key_that_is_begun_anew<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    for round in 0..ROUNDS {
+        let first = request(&format!("k-{round}"));
+        execute(store, &first, "old").await;
+        harness.advance(PAST_RETENTION).await;
+        let sweeping = {
+            let harness = Arc::clone(harness);
+            async move { sweep(harness.store(), 100).await }
+        };
+        let (_, claimed) = against_a_claim(harness, sweeping, &again(&first)).await;
+        let mut execution = match claimed {
+            Claim::Acquired(execution) => execution,
+            // A store may be unable to take a row that is just being deleted.
+            Claim::InProgress { .. } => acquire(store, &again(&first)).await,
+            other => panic!("an expired key is {}", name(&other)),
+        };
+        assert_eq!(execution.attempt(), Attempt::FIRST);
+        complete(&mut execution, "new").await;
+        assert_eq!(replayed(store, &first).await, response("new"));
     }
 }
 
@@ -96,16 +167,12 @@ pub async fn sweeping_disturbs_nobody<H: Harness>(harness: &Arc<H>) {
     for n in 0..20 {
         execute(harness.store(), &request(&format!("old-{n}")), "done").await;
     }
-    harness.advance(DAY * 8).await;
+    harness.advance(PAST_RETENTION).await;
     let sweeping = {
         let harness = Arc::clone(harness);
         tokio::spawn(async move {
             for _ in 0..20 {
-                let _ = harness
-                    .store()
-                    .sweep(2)
-                    .await
-                    .expect("a sweep does not fail");
+                let _ = sweep(harness.store(), 2).await;
             }
         })
     };
@@ -130,10 +197,8 @@ pub async fn dropped_claims_leave_the_key_usable<H: Harness>(harness: &Arc<H>) {
         harness.advance(PAST_LEASE).await;
         let mut execution = acquire(harness.store(), &again(&other)).await;
         complete(&mut execution, "done").await;
-        assert_eq!(
-            record(harness.store(), &other).await.response,
-            Some(response("done"))
-        );
+        let kept = record(harness.store(), &other).await.response;
+        assert_eq!(kept, Some(response("done")));
     }
 }
 
@@ -184,4 +249,23 @@ async fn claim_at_once<H: Harness>(
         .into_iter()
         .map(|claim| claim.expect("a claim does not panic"))
         .collect()
+}
+
+/// Lets a rival act and claims the key at the same time; returns what both came to.
+async fn against_a_claim<H: Harness, T: Send + 'static>(
+    harness: &Arc<H>,
+    rival: impl Future<Output = T> + Send + 'static,
+    request: &ClaimRequest,
+) -> (T, Claim<<H::Store as Store>::Execution>) {
+    let barrier = Arc::new(Barrier::new(2));
+    let rival = {
+        let barrier = Arc::clone(&barrier);
+        tokio::spawn(async move {
+            barrier.wait().await;
+            rival.await
+        })
+    };
+    barrier.wait().await;
+    let claimed = claim(harness.store(), request).await;
+    (rival.await.expect("the rival does not panic"), claimed)
 }

@@ -2,13 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tower_idempotency_core::{
-    Attempt, Completed, Execution, Failure, Release, Retention, Settled, Store,
-};
+use tower_idempotency_core::{Attempt, Completed, Execution, Renewal, Retention, Settled};
 
 use super::support::{
-    DAY, LEASE, PAST_LEASE, acquire, again, complete, execute, fingerprint, refused, replayed,
-    request, response,
+    DAY, LEASE, PAST_LEASE, PAST_RETENTION, acquire, again, assert_fenced, complete, complete_with,
+    differing, execute, fail, lookup, record, refused, renew, replayed, request, response, sweep,
 };
 use crate::Harness;
 
@@ -18,20 +16,44 @@ pub async fn a_completed_key_is_absent_after_its_retention<H: Harness>(harness: 
     let first = request("k");
     execute(store, &first, "old").await;
     harness.advance(DAY * 7 + Duration::from_secs(1)).await;
-    assert!(
-        store
-            .lookup(&first.id)
-            .await
-            .expect("the store answers")
-            .is_none()
-    );
+    assert_eq!(lookup(store, &first).await, None);
 
-    let mut other = again(&first);
-    other.fingerprint = fingerprint(2);
+    let other = differing(&first);
     let mut second = acquire(store, &other).await;
     assert_eq!(second.attempt(), Attempt::FIRST);
+    let begun = record(store, &first).await;
+    assert!(begun.response.is_none() && begun.info.status.is_none());
     complete(&mut second, "new").await;
     assert_eq!(replayed(store, &other).await, response("new"));
+}
+
+/// A record that was begun anew is as young as that.
+pub async fn a_key_begun_anew_has_a_new_age<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    let first = request("k");
+    execute(store, &first, "old").await;
+    harness.advance(PAST_RETENTION).await;
+    let _execution = acquire(store, &again(&first)).await;
+    let info = record(store, &first).await.info;
+    let lease_end = info.lease_expires_at.expect("a lease has an end");
+    assert_eq!(lease_end.duration_since(info.created_at).ok(), Some(LEASE));
+}
+
+/// An execution whose record expired has nothing to do with the next one,
+/// although both are the first attempt.
+pub async fn whoever_expired_cannot_touch_the_next_execution<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    let first = request("k");
+    let mut abandoned = acquire(store, &first).await;
+    harness.advance(DAY + PAST_LEASE).await;
+    let mut next = acquire(store, &again(&first)).await;
+    assert_eq!(next.attempt(), Attempt::FIRST);
+    assert_fenced(store, &mut abandoned, &first).await;
+
+    complete(&mut next, "done").await;
+    harness.advance(PAST_RETENTION).await;
+    let _last = acquire(store, &again(&first)).await;
+    assert_fenced(store, &mut next, &first).await;
 }
 
 /// A long execution does not eat up the time for which its response is kept.
@@ -40,7 +62,7 @@ pub async fn retention_counts_from_the_end<H: Harness>(harness: &Arc<H>) {
     let mut execution = acquire(harness.store(), &first).await;
     for _ in 0..12 {
         harness.advance(DAY).await;
-        let _ = execution.renew().await.expect("the store answers");
+        assert_eq!(renew(&mut execution).await, Renewal::Renewed);
     }
     complete(&mut execution, "done").await;
     harness.advance(DAY * 7 - Duration::from_secs(5)).await;
@@ -66,73 +88,109 @@ pub async fn a_record_kept_for_ever_does_not_expire<H: Harness>(harness: &Arc<H>
     let mut first = request("k");
     first.retention = Retention::Forever;
     let mut execution = acquire(harness.store(), &first).await;
-    let completed = Completed::new(response("done"), Retention::Forever);
-    let settled = execution
-        .complete(&completed)
-        .await
-        .expect("the store answers");
+    let for_ever = Completed::new(response("done"), Retention::Forever);
+    let settled = complete_with(&mut execution, &for_ever).await;
     assert_eq!(settled, Settled::Applied);
     harness.advance(DAY * 36_500).await;
-    let _ = harness.store().sweep(100).await.expect("the store answers");
+    assert_eq!(sweep(harness.store(), 100).await.deleted, 0);
     assert_eq!(replayed(harness.store(), &first).await, response("done"));
+}
+
+/// The longest time that a setting can hold is no error, and lasts at least a lifetime.
+pub async fn the_longest_retention_does_not_overflow<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    let longest = Retention::For(Duration::MAX);
+    let requests = ["completed", "failed", "abandoned"].map(|key| {
+        let mut request = request(key);
+        request.retention = longest;
+        request.failed_retention = longest;
+        request
+    });
+    let mut executions = Vec::new();
+    for request in &requests {
+        executions.push(acquire(store, request).await);
+    }
+    let kept = Completed::new(response("done"), longest);
+    let settled = complete_with(&mut executions[0], &kept).await;
+    assert_eq!(settled, Settled::Applied);
+    fail(&mut executions[1]).await;
+    assert_eq!(renew(&mut executions[2]).await, Renewal::Renewed);
+
+    harness.advance(DAY * 36_500).await;
+    assert_eq!(sweep(store, 100).await.deleted, 0);
+    assert_eq!(replayed(store, &requests[0]).await, response("done"));
+    for (request, takeover) in [(&requests[1], false), (&requests[2], true)] {
+        let next = acquire(store, &again(request)).await;
+        assert_eq!(next.attempt(), Attempt::new(2, takeover));
+    }
 }
 
 /// A failed key is forgotten after its own, shorter retention.
 pub async fn a_failed_key_is_absent_after_its_retention<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
     let first = request("k");
-    let mut execution = acquire(harness.store(), &first).await;
-    let release = Release::Failed(Failure::transient("status 500"));
-    let settled = execution
-        .release(&release)
-        .await
-        .expect("the store answers");
-    assert_eq!(settled, Settled::Applied);
-    harness.advance(DAY + Duration::from_secs(1)).await;
-    assert!(
-        harness
-            .store()
-            .lookup(&first.id)
-            .await
-            .expect("the store answers")
-            .is_none()
-    );
-    let second = acquire(harness.store(), &again(&first)).await;
+    fail(&mut acquire(store, &first).await).await;
+    harness.advance(DAY - Duration::from_secs(5)).await;
+    assert!(lookup(store, &first).await.is_some());
+    harness.advance(Duration::from_secs(6)).await;
+    assert_eq!(lookup(store, &first).await, None);
+    let second = acquire(store, &again(&first)).await;
     assert_eq!(second.attempt(), Attempt::FIRST);
 }
 
 /// An execution that nobody ended is forgotten, too, counted from the end of its lease.
 pub async fn an_abandoned_key_is_absent_after_the_failed_retention<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
     let first = request("k");
-    let _dead = acquire(harness.store(), &first).await;
+    let _dead = acquire(store, &first).await;
     harness.advance(DAY).await;
-    let still = harness
-        .store()
-        .lookup(&first.id)
-        .await
-        .expect("the store answers");
+    let still = lookup(store, &first).await;
     assert!(
         still.is_some(),
         "the retention counts from the end of the lease"
     );
     harness.advance(LEASE + PAST_LEASE).await;
-    let second = acquire(harness.store(), &again(&first)).await;
+    assert_eq!(lookup(store, &first).await, None);
+    let second = acquire(store, &differing(&first)).await;
     assert_eq!(second.attempt(), Attempt::FIRST);
+}
+
+/// How long a failed or abandoned key is kept is said by its claim.
+pub async fn a_claim_chooses_its_failed_retention<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    let hour = Duration::from_secs(60 * 60);
+    for (failing, abandoning, retention) in [
+        ("failed-short", "dead-short", Retention::For(hour)),
+        ("failed-long", "dead-long", Retention::Forever),
+    ] {
+        let (mut failing, mut abandoning) = (request(failing), request(abandoning));
+        failing.failed_retention = retention;
+        abandoning.failed_retention = retention;
+        fail(&mut acquire(store, &failing).await).await;
+        let _dead = acquire(store, &abandoning).await;
+    }
+    harness.advance(hour + PAST_LEASE).await;
+    for key in ["failed-short", "dead-short"] {
+        assert_eq!(lookup(store, &request(key)).await, None);
+    }
+    harness.advance(DAY * 365).await;
+    for key in ["failed-long", "dead-long"] {
+        assert_eq!(record(store, &request(key)).await.info.attempt, 1);
+    }
 }
 
 /// A handler may choose how long its response is kept.
 pub async fn a_response_can_have_a_retention_of_its_own<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
     let (short, long) = (request("short"), request("long"));
     for (request, days) in [(&short, 1), (&long, 30)] {
-        let mut execution = acquire(harness.store(), request).await;
+        let mut execution = acquire(store, request).await;
         let completed = Completed::new(response("done"), Retention::For(DAY * days));
-        let settled = execution
-            .complete(&completed)
-            .await
-            .expect("the store answers");
+        let settled = complete_with(&mut execution, &completed).await;
         assert_eq!(settled, Settled::Applied);
     }
-    harness.advance(DAY * 8).await;
-    let _ = harness.store().sweep(100).await.expect("the store answers");
-    assert_eq!(refused(harness.store(), &again(&long)).await, "completed");
-    let _execution = acquire(harness.store(), &again(&short)).await;
+    harness.advance(PAST_RETENTION).await;
+    let _ = sweep(store, 100).await;
+    assert_eq!(refused(store, &again(&long)).await, "completed");
+    let _execution = acquire(store, &again(&short)).await;
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use tower_idempotency_core::{Attempt, Execution, Failure, Release, Settled};
+use tower_idempotency_core::{Attempt, Execution, Settled};
 
 use super::support::{
-    PAST_LEASE, acquire, again, complete, completed, record, refused, request, response,
+    PAST_LEASE, PAST_RETENTION, acquire, again, complete, complete_with, completed, differing,
+    execute, fail, failed, record, refused, release, replayed, request, response,
 };
 use crate::Harness;
 
@@ -16,6 +17,7 @@ pub async fn a_claim_recognises_its_own_record<H: Harness>(harness: &Arc<H>) {
     let mut execution = acquire(harness.store(), &first).await;
     assert_eq!(execution.attempt(), Attempt::FIRST);
     complete(&mut execution, "done").await;
+    assert_eq!(replayed(harness.store(), &first).await, response("done"));
 }
 
 /// So does the second try of a takeover, as the same attempt.
@@ -29,14 +31,50 @@ pub async fn a_claim_recognises_its_own_takeover<H: Harness>(harness: &Arc<H>) {
     assert_eq!(execution.attempt(), Attempt::new(2, true));
 }
 
+/// So does that of a claim that put itself in the place of a failed or an expired record.
+pub async fn a_claim_recognises_its_own_replacement<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    let (expired, failing) = (request("expired"), request("failing"));
+    execute(store, &expired, "old").await;
+    harness.advance(PAST_RETENTION).await;
+    fail(&mut acquire(store, &failing).await).await;
+    for (request, attempt) in [
+        (differing(&expired), Attempt::FIRST),
+        (differing(&failing), Attempt::new(2, false)),
+    ] {
+        let _unacknowledged = acquire(store, &request).await;
+        let execution = acquire(store, &request).await;
+        assert_eq!(execution.attempt(), attempt);
+    }
+}
+
+/// Trying again takes as long as it takes: a lease that ran out meanwhile is no obstacle.
+pub async fn a_claim_recognises_its_own_dead_lease<H: Harness>(harness: &Arc<H>) {
+    let first = request("k");
+    let _unacknowledged = acquire(harness.store(), &first).await;
+    harness.advance(PAST_LEASE).await;
+    let mut execution = acquire(harness.store(), &first).await;
+    assert_eq!(execution.attempt(), Attempt::FIRST);
+    complete(&mut execution, "done").await;
+}
+
+/// A claim that is tried again after somebody took its key over has lost it.
+pub async fn a_claim_that_was_taken_over_is_in_progress<H: Harness>(harness: &Arc<H>) {
+    let first = request("k");
+    let _unacknowledged = acquire(harness.store(), &first).await;
+    harness.advance(PAST_LEASE).await;
+    let _winner = acquire(harness.store(), &again(&first)).await;
+    assert_eq!(refused(harness.store(), &first).await, "in progress");
+}
+
 /// A completion may be repeated by its own execution.
 pub async fn completing_again_changes_nothing<H: Harness>(harness: &Arc<H>) {
     let first = request("k");
     let mut execution = acquire(harness.store(), &first).await;
     complete(&mut execution, "done").await;
     let before = record(harness.store(), &first).await;
-    let settled = execution.complete(&completed("other")).await;
-    assert_eq!(settled.expect("the store answers"), Settled::Applied);
+    let settled = complete_with(&mut execution, &completed("other")).await;
+    assert_eq!(settled, Settled::Applied);
     let after = record(harness.store(), &first).await;
     assert_eq!(after, before);
     assert_eq!(after.response, Some(response("done")));
@@ -46,15 +84,11 @@ pub async fn completing_again_changes_nothing<H: Harness>(harness: &Arc<H>) {
 pub async fn failing_again_changes_nothing<H: Harness>(harness: &Arc<H>) {
     let first = request("k");
     let mut execution = acquire(harness.store(), &first).await;
-    let release = Release::Failed(Failure::transient("status 500"));
-    for _ in 0..2 {
-        let settled = execution
-            .release(&release)
-            .await
-            .expect("the store answers");
-        assert_eq!(settled, Settled::Applied);
-    }
-    assert_eq!(record(harness.store(), &first).await.info.attempt, 1);
+    fail(&mut execution).await;
+    let before = record(harness.store(), &first).await;
+    let settled = release(&mut execution, &failed()).await;
+    assert_eq!(settled, Settled::Applied);
+    assert_eq!(record(harness.store(), &first).await, before);
 }
 
 /// A claim that is tried again after its own completion gets the response, not the key.

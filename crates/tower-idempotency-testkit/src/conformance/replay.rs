@@ -5,10 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tower_idempotency_core::{
-    Completed, Execution, Retention, Settled, Store, StoreErrorKind, StoredResponse,
+    Attempt, ClaimRequest, Completed, Execution, Retention, Settled, Store, StoreErrorKind,
+    StoredResponse,
 };
 
-use super::support::{acquire, again, execute, replayed, request};
+use super::support::{
+    PAST_RETENTION, acquire, again, complete_with, differing, execute, record, replayed, request,
+};
 use crate::Harness;
 
 /// Order, duplicates and bytes that are no text survive.
@@ -57,38 +60,53 @@ pub async fn a_large_body_comes_back<H: Harness>(harness: &Arc<H>) {
 pub async fn a_damaged_record_is_unreadable_and_never_acquired<H: Harness>(harness: &Arc<H>) {
     let first = request("k");
     execute(harness.store(), &first, "done").await;
-    if !harness.damage(&first.id).await {
+    if !damaged(harness, &first).await {
         return;
     }
-    let claimed = harness.store().claim(&again(&first)).await;
-    assert_eq!(
-        claimed.err().map(|error| error.kind()),
-        Some(StoreErrorKind::Unreadable)
-    );
+    for _ in 0..2 {
+        let claimed = harness.store().claim(&again(&first)).await;
+        let kind = claimed.err().map(|error| error.kind());
+        assert_eq!(kind, Some(StoreErrorKind::Unreadable));
+    }
     let found = harness.store().lookup(&first.id).await;
-    assert_eq!(
-        found.err().map(|error| error.kind()),
-        Some(StoreErrorKind::Unreadable)
-    );
+    let kind = found.err().map(|error| error.kind());
+    assert_eq!(kind, Some(StoreErrorKind::Unreadable));
+}
+
+/// A damaged record is forgotten like any other, and its key can be used again.
+pub async fn a_damaged_record_expires<H: Harness>(harness: &Arc<H>) {
+    let first = request("k");
+    execute(harness.store(), &first, "done").await;
+    if !damaged(harness, &first).await {
+        return;
+    }
+    harness.advance(PAST_RETENTION).await;
+    let next = acquire(harness.store(), &differing(&first)).await;
+    assert_eq!(next.attempt(), Attempt::FIRST);
+}
+
+/// Damages a record, or says that this store has nothing to damage.
+#[expect(
+    clippy::print_stderr,
+    reason = "a case that proves nothing must be seen to do so"
+)]
+async fn damaged<H: Harness>(harness: &Arc<H>, request: &ClaimRequest) -> bool {
+    let damaged = harness.damage(&request.id).await;
+    if !damaged {
+        eprintln!("skipped: the store keeps no encoded form that could be damaged");
+    }
+    damaged
 }
 
 async fn keep<H: Harness>(harness: &Arc<H>, response: StoredResponse) -> StoredResponse {
     let first = request("k");
     let mut execution = acquire(harness.store(), &first).await;
     let completed = Completed::new(response.clone(), Retention::COMPLETED);
-    let settled = execution
-        .complete(&completed)
-        .await
-        .expect("the store answers");
+    let settled = complete_with(&mut execution, &completed).await;
     assert_eq!(settled, Settled::Applied);
     let kept = replayed(harness.store(), &first).await;
     assert_eq!(kept.head(), response.head());
     assert!(kept == response, "{kept:?} is not {response:?}");
-    let record = harness
-        .store()
-        .lookup(&first.id)
-        .await
-        .expect("the store answers");
-    assert!(record.and_then(|record| record.response) == Some(response));
+    assert!(record(harness.store(), &first).await.response == Some(response));
     kept
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tower_idempotency_core::{
-    Claim, ClaimRequest, Completed, Execution, Fingerprint, IdempotencyKey, Record, Retention,
-    Scope, Settled, Store, StoredResponse,
+    Claim, ClaimRequest, Completed, Execution, Failure, Fingerprint, IdempotencyKey, Record,
+    Release, Renewal, Retention, Scope, Settled, Store, StoredResponse, Swept,
 };
 
 /// The lease of every case.
@@ -13,6 +13,8 @@ pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// Longer than the lease, shorter than any retention.
 pub(super) const PAST_LEASE: Duration = Duration::from_secs(31);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longer than the default retention of completed records, and of all others.
+pub(super) const PAST_RETENTION: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
 /// A claim of `key` by a caller who is always the same, with a token of its own.
 pub(super) fn request(key: &str) -> ClaimRequest {
@@ -37,6 +39,13 @@ pub(super) fn again(request: &ClaimRequest) -> ClaimRequest {
     other.crash_policy = request.crash_policy;
     other.retention = request.retention;
     other.failed_retention = request.failed_retention;
+    other
+}
+
+/// A claim of the same key by somebody with another request.
+pub(super) fn differing(request: &ClaimRequest) -> ClaimRequest {
+    let mut other = again(request);
+    other.fingerprint = fingerprint(2);
     other
 }
 
@@ -87,10 +96,59 @@ pub(super) fn completed(body: &'static str) -> Completed {
     Completed::new(response(body), Retention::COMPLETED)
 }
 
+/// The ordinary failure.
+pub(super) fn failed() -> Release {
+    Release::Failed(Failure::transient("status 503"))
+}
+
 /// Completes an execution that must still own its key.
 pub(super) async fn complete<E: Execution>(execution: &mut E, body: &'static str) {
-    let settled = execution.complete(&completed(body)).await;
-    assert_eq!(settled.expect("the store answers"), Settled::Applied);
+    let settled = complete_with(execution, &completed(body)).await;
+    assert_eq!(settled, Settled::Applied);
+}
+
+pub(super) async fn complete_with<E: Execution>(
+    execution: &mut E,
+    completed: &Completed,
+) -> Settled {
+    let settled = execution.complete(completed).await;
+    settled.expect("the store answers")
+}
+
+/// Fails an execution that must still own its key.
+pub(super) async fn fail<E: Execution>(execution: &mut E) {
+    assert_eq!(release(execution, &failed()).await, Settled::Applied);
+}
+
+pub(super) async fn release<E: Execution>(execution: &mut E, release: &Release) -> Settled {
+    let settled = execution.release(release).await;
+    settled.expect("the store answers")
+}
+
+pub(super) async fn renew<E: Execution>(execution: &mut E) -> Renewal {
+    execution.renew().await.expect("the store answers")
+}
+
+/// Asserts that an execution whose key is no longer its own changes nothing, whatever it tries,
+/// and that it is told so each time.
+pub(super) async fn assert_fenced<St: Store>(
+    store: &St,
+    execution: &mut St::Execution,
+    request: &ClaimRequest,
+) {
+    let before = lookup(store, request).await;
+    assert_eq!(renew(execution).await, Renewal::Lost);
+    let after = lookup(store, request).await;
+    assert_eq!(after, before, "renewed by a stale owner");
+    let settled = complete_with(execution, &completed("stale")).await;
+    assert_eq!(settled, Settled::Stale);
+    let after = lookup(store, request).await;
+    assert_eq!(after, before, "completed by a stale owner");
+    for verb in [failed(), Release::Free] {
+        assert_eq!(release(execution, &verb).await, Settled::Stale);
+        let after = lookup(store, request).await;
+        assert_eq!(after, before, "released by a stale owner");
+    }
 }
 
 /// Claims and completes a key.
@@ -98,9 +156,14 @@ pub(super) async fn execute<St: Store>(store: &St, request: &ClaimRequest, body:
     complete(&mut acquire(store, request).await, body).await;
 }
 
+pub(super) async fn lookup<St: Store>(store: &St, request: &ClaimRequest) -> Option<Record> {
+    let found = store.lookup(&request.id).await;
+    found.expect("the store answers")
+}
+
 /// Reads the record that must be there.
 pub(super) async fn record<St: Store>(store: &St, request: &ClaimRequest) -> Record {
-    let record = store.lookup(&request.id).await.expect("the store answers");
+    let record = lookup(store, request).await;
     record.expect("the record is there")
 }
 
@@ -110,4 +173,8 @@ pub(super) async fn replayed<St: Store>(store: &St, request: &ClaimRequest) -> S
         Claim::Completed(response) => response,
         other => panic!("expected a kept response, but the key is {}", name(&other)),
     }
+}
+
+pub(super) async fn sweep<St: Store>(store: &St, limit: u32) -> Swept {
+    store.sweep(limit).await.expect("the store answers")
 }

@@ -2,11 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
+use tokio::sync::Barrier;
 use tower_idempotency_core::{
-    Completed, CrashPolicy, Execution, Failure, Release, Retention, Settled, Store,
+    Attempt, Completed, CrashPolicy, Execution, Retention, Settled, Store,
 };
 
-use super::support::{DAY, acquire, again, execute, record, refused, request, response};
+use super::support::{
+    DAY, PAST_LEASE, PAST_RETENTION, acquire, again, complete, complete_with, execute, fail,
+    record, refused, replayed, request, response, sweep,
+};
 use crate::Harness;
 
 /// Live, fresh, held and eternal records stay.
@@ -18,11 +23,12 @@ pub async fn only_expired_records_are_deleted<H: Harness>(harness: &Arc<H>) {
     let _dead = acquire(store, &held).await;
     let mut eternal = request("eternal");
     eternal.retention = Retention::Forever;
-    let completed = Completed::new(response("done"), Retention::Forever);
-    let settled = acquire(store, &eternal).await.complete(&completed).await;
-    assert_eq!(settled.expect("the store answers"), Settled::Applied);
-    harness.advance(DAY * 8).await;
+    let for_ever = Completed::new(response("done"), Retention::Forever);
+    let settled = complete_with(&mut acquire(store, &eternal).await, &for_ever).await;
+    assert_eq!(settled, Settled::Applied);
+    harness.advance(PAST_RETENTION).await;
     execute(store, &request("fresh"), "done").await;
+    fail(&mut acquire(store, &request("failed")).await).await;
     let running = request("running");
     let _execution = acquire(store, &running).await;
 
@@ -31,6 +37,34 @@ pub async fn only_expired_records_are_deleted<H: Harness>(harness: &Arc<H>) {
     assert_eq!(refused(store, &again(&eternal)).await, "completed");
     assert_eq!(refused(store, &request("fresh")).await, "completed");
     assert_eq!(refused(store, &again(&running)).await, "in progress");
+    assert_eq!(record(store, &request("failed")).await.info.attempt, 1);
+}
+
+/// A response that is kept longer than its claim foresaw stays that long.
+pub async fn a_retention_that_became_longer_counts<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    let first = request("k");
+    let mut execution = acquire(store, &first).await;
+    let longer = Completed::new(response("done"), Retention::For(DAY * 30));
+    let settled = complete_with(&mut execution, &longer).await;
+    assert_eq!(settled, Settled::Applied);
+    harness.advance(DAY * 29).await;
+    assert_eq!(sweep_all(store, 100).await, 0);
+    assert_eq!(replayed(store, &first).await, response("done"));
+}
+
+/// A dead lease is no expired record: its owner may yet complete it.
+pub async fn a_dead_lease_is_not_deleted<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    let (late, dead) = (request("late"), request("dead"));
+    let mut execution = acquire(store, &late).await;
+    let _dead = acquire(store, &dead).await;
+    harness.advance(DAY - PAST_LEASE).await;
+    assert_eq!(sweep_all(store, 100).await, 0);
+    complete(&mut execution, "late").await;
+    assert_eq!(replayed(store, &late).await, response("late"));
+    let next = acquire(store, &again(&dead)).await;
+    assert_eq!(next.attempt(), Attempt::new(2, true));
 }
 
 /// A batch is at most as large as asked for.
@@ -39,10 +73,20 @@ pub async fn a_sweep_is_bounded_and_says_that_more_is_waiting<H: Harness>(harnes
     for name in ["a", "b", "c", "d", "e"] {
         execute(store, &request(name), "done").await;
     }
-    harness.advance(DAY * 8).await;
-    let swept = store.sweep(2).await.expect("the store answers");
+    harness.advance(PAST_RETENTION).await;
+    let swept = sweep(store, 2).await;
     assert_eq!((swept.deleted, swept.more), (2, true));
     assert_eq!(sweep_all(store, 2).await, 3);
+}
+
+/// The largest limit is no error.
+pub async fn a_sweep_may_be_asked_to_delete_everything<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    for name in ["a", "b", "c"] {
+        execute(store, &request(name), "done").await;
+    }
+    harness.advance(PAST_RETENTION).await;
+    assert_eq!(sweep_all(store, u32::MAX).await, 3);
 }
 
 /// Records that nobody completed go as well, at the latest when the retention of completed
@@ -50,20 +94,14 @@ pub async fn a_sweep_is_bounded_and_says_that_more_is_waiting<H: Harness>(harnes
 pub async fn abandoned_and_failed_records_are_deleted<H: Harness>(harness: &Arc<H>) {
     let store = harness.store();
     let _dead = acquire(store, &request("abandoned")).await;
-    let mut execution = acquire(store, &request("failed")).await;
-    let release = Release::Failed(Failure::transient("status 500"));
-    let settled = execution
-        .release(&release)
-        .await
-        .expect("the store answers");
-    assert_eq!(settled, Settled::Applied);
-    harness.advance(DAY * 7 + DAY * 2).await;
+    fail(&mut acquire(store, &request("failed")).await).await;
+    harness.advance(PAST_RETENTION + DAY).await;
     assert_eq!(sweep_all(store, 100).await, 2);
 }
 
 /// Sweeping nothing is no error.
 pub async fn an_empty_store_is_swept<H: Harness>(harness: &Arc<H>) {
-    let swept = harness.store().sweep(10).await.expect("the store answers");
+    let swept = sweep(harness.store(), 10).await;
     assert_eq!((swept.deleted, swept.more), (0, false));
 }
 
@@ -72,28 +110,37 @@ pub async fn sweeps_at_once_do_no_harm<H: Harness>(harness: &Arc<H>) {
     for name in ["a", "b", "c", "d", "e", "f"] {
         execute(harness.store(), &request(name), "done").await;
     }
-    harness.advance(DAY * 8).await;
+    harness.advance(PAST_RETENTION).await;
     let live = request("live");
     execute(harness.store(), &live, "done").await;
-    let sweeps = (0..8).map(|_| harness.store().sweep(100));
-    let swept = futures_util::future::join_all(sweeps).await;
-    let mut deleted: u64 = swept
-        .into_iter()
-        .map(|swept| swept.expect("the store answers").deleted)
-        .sum();
+
+    let barrier = Arc::new(Barrier::new(8));
+    let sweeps = (0..8).map(|_| {
+        let (harness, barrier) = (Arc::clone(harness), Arc::clone(&barrier));
+        tokio::spawn(async move {
+            barrier.wait().await;
+            sweep(harness.store(), 100).await.deleted
+        })
+    });
+    let mut deleted = 0;
+    for swept in join_all(sweeps).await {
+        deleted += swept.expect("a sweep does not panic");
+    }
     deleted += sweep_all(harness.store(), 100).await;
     assert_eq!(deleted, 6);
-    assert_eq!(
-        record(harness.store(), &live).await.response,
-        Some(response("done"))
-    );
+    let kept = record(harness.store(), &live).await.response;
+    assert_eq!(kept, Some(response("done")));
 }
 
 /// Sweeps until nothing is waiting; a store in which somebody else sweeps is asked again.
 async fn sweep_all<St: Store>(store: &St, batch: u32) -> u64 {
     let mut deleted = 0;
     for _ in 0..100 {
-        let swept = store.sweep(batch).await.expect("the store answers");
+        let swept = sweep(store, batch).await;
+        assert!(
+            swept.deleted <= batch.into(),
+            "a batch has at most its size"
+        );
         deleted += swept.deleted;
         if !swept.more && swept.deleted == 0 {
             return deleted;
