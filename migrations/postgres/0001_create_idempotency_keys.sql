@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS /* schema. */idempotency_keys (
     principal         text        NOT NULL,
     route             text        NOT NULL,
     key               text        NOT NULL,
+    -- Results of durable steps of an execution that has not come to its end.
+    steps             text,
     failure_category  text,
     failure_error     text,
     -- Status line and headers, in the layer's own versioned form.

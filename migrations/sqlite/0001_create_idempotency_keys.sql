@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     principal         TEXT    NOT NULL,
     route             TEXT    NOT NULL,
     key               TEXT    NOT NULL,
+    -- Results of durable steps of an execution that has not come to its end.
+    steps             TEXT,
     failure_category  TEXT,
     failure_error     TEXT,
     response_status   INTEGER,

@@ -6,7 +6,8 @@ use http::Extensions;
 
 use crate::{
     Attempt, Claim, ClaimRequest, Completed, Execution, ListPage, Record, RecordId, RecordInfo,
-    Release, Renewal, Settled, Store, StoreError, StoreLimits, Swept,
+    Release, Renewal, Resolution, Resolved, Settled, Standing, StepJournal, Store, StoreError,
+    StoreLimits, Swept,
 };
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -60,6 +61,18 @@ impl Store for BoxStore {
         self.0.sweep(limit).await
     }
 
+    async fn ended(&self, ids: &[RecordId]) -> Result<Vec<RecordId>, StoreError> {
+        self.0.ended(ids).await
+    }
+
+    async fn resolve(
+        &self,
+        id: &RecordId,
+        resolution: &Resolution,
+    ) -> Result<Resolved, StoreError> {
+        self.0.resolve(id, resolution).await
+    }
+
     fn limits(&self) -> StoreLimits {
         self.0.limits()
     }
@@ -83,6 +96,14 @@ impl Execution for BoxExecution {
         self.0.install(extensions);
     }
 
+    fn steps(&self) -> StepJournal {
+        self.0.steps()
+    }
+
+    async fn standing(&mut self) -> Result<Standing, StoreError> {
+        self.0.standing().await
+    }
+
     async fn renew(&mut self) -> Result<Renewal, StoreError> {
         self.0.renew().await
     }
@@ -102,6 +123,12 @@ trait ErasedStore: Send + Sync {
     fn lookup<'a>(&'a self, id: &'a RecordId) -> BoxFuture<'a, Option<Record>>;
     fn list<'a>(&'a self, page: &'a ListPage) -> BoxFuture<'a, Vec<RecordInfo>>;
     fn sweep(&self, limit: u32) -> BoxFuture<'_, Swept>;
+    fn ended<'a>(&'a self, ids: &'a [RecordId]) -> BoxFuture<'a, Vec<RecordId>>;
+    fn resolve<'a>(
+        &'a self,
+        id: &'a RecordId,
+        resolution: &'a Resolution,
+    ) -> BoxFuture<'a, Resolved>;
     fn limits(&self) -> StoreLimits;
 }
 
@@ -125,6 +152,18 @@ impl<St: Store> ErasedStore for St {
         Box::pin(Store::sweep(self, limit))
     }
 
+    fn ended<'a>(&'a self, ids: &'a [RecordId]) -> BoxFuture<'a, Vec<RecordId>> {
+        Box::pin(Store::ended(self, ids))
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        id: &'a RecordId,
+        resolution: &'a Resolution,
+    ) -> BoxFuture<'a, Resolved> {
+        Box::pin(Store::resolve(self, id, resolution))
+    }
+
     fn limits(&self) -> StoreLimits {
         Store::limits(self)
     }
@@ -134,6 +173,8 @@ impl<St: Store> ErasedStore for St {
 trait ErasedExecution: Send {
     fn attempt(&self) -> Attempt;
     fn install(&mut self, extensions: &mut Extensions);
+    fn steps(&self) -> StepJournal;
+    fn standing(&mut self) -> BoxFuture<'_, Standing>;
     fn renew(&mut self) -> BoxFuture<'_, Renewal>;
     fn complete<'a>(&'a mut self, completed: &'a Completed) -> BoxFuture<'a, Settled>;
     fn release<'a>(&'a mut self, release: &'a Release) -> BoxFuture<'a, Settled>;
@@ -146,6 +187,14 @@ impl<E: Execution> ErasedExecution for E {
 
     fn install(&mut self, extensions: &mut Extensions) {
         Execution::install(self, extensions);
+    }
+
+    fn steps(&self) -> StepJournal {
+        Execution::steps(self)
+    }
+
+    fn standing(&mut self) -> BoxFuture<'_, Standing> {
+        Box::pin(Execution::standing(self))
     }
 
     fn renew(&mut self) -> BoxFuture<'_, Renewal> {

@@ -1,10 +1,10 @@
 //! The one atomic first step, and what it came to.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use crate::{
-    CrashPolicy, Failure, Fingerprint, IdempotencyKey, LeaseToken, RecordId, Retention, Scope,
-    StoredResponse,
+    CrashPolicy, Failure, Fingerprint, IdempotencyKey, LeaseToken, RecordId, RecordState,
+    Retention, Scope, StoredResponse,
 };
 
 /// Everything a store needs to claim a key.
@@ -37,6 +37,8 @@ pub struct ClaimRequest {
     pub lease: Duration,
     /// What a lease that ran out means. Default: [`CrashPolicy::Retry`].
     pub crash_policy: CrashPolicy,
+    /// How many executions a key gets at most. Default: `None`, as many as it takes.
+    pub max_attempts: Option<NonZeroU32>,
     /// How long a completed record is kept. Default: [`Retention::COMPLETED`].
     pub retention: Retention,
     /// How long a failed or abandoned record is kept. Default: [`Retention::FAILED`].
@@ -58,9 +60,16 @@ impl ClaimRequest {
             token: LeaseToken::random(),
             lease: Self::DEFAULT_LEASE,
             crash_policy: CrashPolicy::default(),
+            max_attempts: None,
             retention: Retention::COMPLETED,
             failed_retention: Retention::FAILED,
         }
+    }
+
+    /// Tells whether a key that was executed `attempts` times may be executed once more.
+    #[must_use]
+    pub fn allows_attempt_after(&self, attempts: u32) -> bool {
+        self.max_attempts.is_none_or(|max| attempts < max.get())
     }
 
     /// Returns how long the record stays when its lease has run out without an end:
@@ -95,8 +104,11 @@ pub enum Claim<E> {
     Completed(StoredResponse),
     /// The key was used with another request. Do not execute; nothing stored has changed.
     Mismatch,
-    /// The lease ran out and the claim asked for [`CrashPolicy::Hold`]. Do not execute.
+    /// The lease ran out, and the claim asked for [`CrashPolicy::Hold`] or the key has had all its
+    /// attempts. Do not execute.
     OutcomeUnknown,
+    /// Every attempt that the claim allows has failed. Do not execute.
+    Exhausted,
 }
 
 impl<E> Claim<E> {
@@ -108,6 +120,7 @@ impl<E> Claim<E> {
             Self::Completed(response) => Claim::Completed(response),
             Self::Mismatch => Claim::Mismatch,
             Self::OutcomeUnknown => Claim::OutcomeUnknown,
+            Self::Exhausted => Claim::Exhausted,
         }
     }
 }
@@ -163,4 +176,56 @@ pub enum Settled {
     Applied,
     /// The key is no longer this execution's. Nothing has changed.
     Stale,
+}
+
+/// Where an execution's record is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "a caller must handle every case")]
+pub enum Standing {
+    /// In progress, and still this execution's.
+    InProgress,
+    /// Completed by this execution.
+    Completed,
+    /// Not this execution's any more: taken over, released, resolved or expired.
+    Lost,
+}
+
+impl Standing {
+    /// Reads the state of the record that still has the execution's token; `None` if none has.
+    pub fn of(state: Option<&str>) -> Self {
+        match state {
+            Some(state) if state == RecordState::InProgress.as_str() => Self::InProgress,
+            Some(state) if state == RecordState::Completed.as_str() => Self::Completed,
+            _ => Self::Lost,
+        }
+    }
+}
+
+/// How an operator resolves a key that nobody is at work on.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a store must handle every case")]
+pub enum Resolution {
+    /// The operation was carried out: keep this as its response.
+    Answer(Completed),
+    /// The operation was not carried out: the next request with the key runs the handler.
+    Free,
+}
+
+/// What resolving a key came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "a caller must handle every case")]
+pub enum Resolved {
+    /// The key is as asked. Whoever had executed it can change nothing any more.
+    Applied,
+    /// Somebody is at work on the key. Nothing has changed.
+    Running {
+        /// How long the present lease lasts at most, unless it is renewed.
+        remaining: Duration,
+    },
+    /// A response is kept already. Nothing has changed.
+    Completed,
+    /// There is no such record, or it has expired.
+    Absent,
 }

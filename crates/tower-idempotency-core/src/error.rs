@@ -30,6 +30,14 @@ impl StoreError {
     }
 }
 
+impl StoreErrorKind {
+    /// Tells whether the effect of the execution is known to be undone, together with its record.
+    #[must_use]
+    pub const fn is_undone(self) -> bool {
+        matches!(self, Self::Conflict | Self::RolledBack)
+    }
+}
+
 impl From<StoreErrorKind> for StoreError {
     fn from(kind: StoreErrorKind) -> Self {
         Self { kind, source: None }
@@ -39,8 +47,13 @@ impl From<StoreErrorKind> for StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
+            StoreErrorKind::CommitUnknown => "it is not known whether a transaction was committed",
+            StoreErrorKind::Conflict => {
+                "a transaction met another one and was rolled back: running it again can help"
+            }
             StoreErrorKind::Full => "the idempotency store is full",
             StoreErrorKind::Internal => "the idempotency store failed",
+            StoreErrorKind::RolledBack => "a transaction was rolled back, and its effects with it",
             StoreErrorKind::Schema => {
                 "the idempotency store's tables are missing or too old: run its migrations"
             }
@@ -61,10 +74,19 @@ impl Error for StoreError {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
+    /// A transaction that holds effect and record was being committed when the answer got lost.
+    /// Asking again tells.
+    CommitUnknown,
+    /// A transaction that holds effect and record met another one: nothing of it is there,
+    /// the key is free, and running it again can help.
+    Conflict,
     /// A bounded store has no room for another record, or no place in its queue.
     Full,
     /// The store refused for a reason of its own.
     Internal,
+    /// A transaction that holds effect and record could not be committed: nothing of it is there,
+    /// and the key is free.
+    RolledBack,
     /// The tables are missing, or older than this version.
     Schema,
     /// No answer within the store's bound. What was asked may have happened.

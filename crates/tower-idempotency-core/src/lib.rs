@@ -26,6 +26,7 @@ mod boxed;
 mod claim;
 mod clock;
 mod error;
+mod fence;
 mod fingerprint;
 mod key;
 mod lease;
@@ -34,13 +35,17 @@ mod raw;
 mod record;
 mod response;
 mod scope;
+mod step;
 mod store;
 
 pub use crate::{
     boxed::{BoxExecution, BoxStore},
-    claim::{Claim, ClaimRequest, Completed, Release, Renewal, Settled},
+    claim::{
+        Claim, ClaimRequest, Completed, Release, Renewal, Resolution, Resolved, Settled, Standing,
+    },
     clock::{Clock, SystemClock},
     error::{ConfigError, StoreError, StoreErrorKind},
+    fence::FencedTransaction,
     fingerprint::{
         Fingerprint, FingerprintInput, FingerprintPolicy, JsonPointer, PointerError,
         PointerErrorKind,
@@ -50,9 +55,10 @@ pub use crate::{
     },
     lease::{Attempt, LeaseToken},
     policy::{CrashPolicy, Retention},
-    raw::{Judgement, RawClaim, RawRecord},
+    raw::{Judgement, RawClaim, RawRecord, unresolved},
     record::{Failure, FailureCategory, Record, RecordInfo, RecordState},
     response::StoredResponse,
     scope::{RecordId, Scope},
+    step::{KeepSteps, StepJournal, Steps},
     store::{Execution, ListPage, Store, StoreLimits, Swept},
 };

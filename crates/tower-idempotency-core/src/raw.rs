@@ -7,7 +7,8 @@ use http::StatusCode;
 
 use crate::{
     Attempt, Claim, ClaimRequest, CrashPolicy, Failure, Fingerprint, IdempotencyKey, LeaseToken,
-    Record, RecordId, RecordInfo, RecordState, Scope, StoreError, StoreErrorKind, StoredResponse,
+    Record, RecordId, RecordInfo, RecordState, Resolved, Scope, StoreError, StoreErrorKind,
+    StoredResponse,
 };
 
 /// What a claim's statement found, before it is judged.
@@ -69,8 +70,13 @@ impl RawClaim {
             let attempt = Attempt::new(parse_attempt(self.attempt)?, self.takeover);
             return Ok(Judgement::Answer(Claim::Acquired(attempt)));
         }
+        let attempts = parse_attempt(self.attempt)?;
         if state == RecordState::Failed {
-            return Ok(take_over);
+            return Ok(if request.allows_attempt_after(attempts) {
+                take_over
+            } else {
+                Judgement::Answer(Claim::Exhausted)
+            });
         }
         if !request
             .fingerprint
@@ -86,12 +92,33 @@ impl RawClaim {
             Ok(remaining @ 1..) => Judgement::Answer(Claim::InProgress {
                 remaining: Duration::from_millis(remaining),
             }),
-            _ if request.crash_policy == CrashPolicy::Hold => {
+            _ if request.crash_policy == CrashPolicy::Hold
+                || !request.allows_attempt_after(attempts) =>
+            {
                 Judgement::Answer(Claim::OutcomeUnknown)
             }
             _ => take_over,
         })
     }
+}
+
+/// Says why a key was not resolved, of the state and the remaining lease that a store finds
+/// afterwards; `None` if it finds no record.
+///
+/// # Errors
+///
+/// [`StoreErrorKind::Unreadable`] if the state is none that a store writes.
+pub fn unresolved(found: Option<(&str, i64)>) -> Result<Resolved, StoreError> {
+    let Some((state, remaining_ms)) = found else {
+        return Ok(Resolved::Absent);
+    };
+    Ok(match parse_state(state)? {
+        RecordState::Completed => Resolved::Completed,
+        // A record that could have been resolved and was not is held by a transaction.
+        RecordState::InProgress | RecordState::Failed => Resolved::Running {
+            remaining: Duration::from_millis(u64::try_from(remaining_ms).unwrap_or_default()),
+        },
+    })
 }
 
 /// A record's columns; times in microseconds since 1970, `None` for those that never come.

@@ -6,7 +6,7 @@ use http::Extensions;
 
 use crate::{
     Attempt, Claim, ClaimRequest, Completed, Record, RecordId, RecordInfo, RecordState, Release,
-    Renewal, Settled, StoreError,
+    Renewal, Resolution, Resolved, Settled, Standing, StepJournal, StoreError,
 };
 
 /// A place where records are kept.
@@ -49,11 +49,13 @@ pub trait Store: Send + Sync + 'static {
     /// 2. in progress with **this** token: `Acquired`, as before
     ///    (the acknowledgement of an earlier try was lost);
     /// 3. failed: the record is claimed again with the new fingerprint, attempt + 1, `Acquired`;
+    ///    `Exhausted` if the key has had all its attempts, and nothing changes;
     /// 4. the fingerprint does not match: `Mismatch`, and nothing changes;
     /// 5. completed: `Completed`, and nothing changes;
     /// 6. in progress, lease live: `InProgress`, and nothing changes;
     /// 7. in progress, lease over: with `CrashPolicy::Retry` attempt + 1, a takeover, `Acquired`;
-    ///    with `CrashPolicy::Hold` `OutcomeUnknown`, and nothing changes.
+    ///    with `CrashPolicy::Hold`, or if the key has had all its attempts, `OutcomeUnknown`,
+    ///    and nothing changes.
     ///
     /// It must not wait for the transaction of a running execution.
     ///
@@ -112,6 +114,43 @@ pub trait Store: Send + Sync + 'static {
     /// A dropped sweep has deleted some expired records, or none.
     fn sweep(&self, limit: u32) -> impl Future<Output = Result<Swept, StoreError>> + Send;
 
+    /// Tells which of these keys nobody is at work on any more: completed, released, or their lease
+    /// has run out. For duplicates that wait: one question for all of them.
+    ///
+    /// An answer may be early or late by a moment; whoever waits claims afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing changes, so dropping the future is harmless.
+    fn ended(
+        &self,
+        ids: &[RecordId],
+    ) -> impl Future<Output = Result<Vec<RecordId>, StoreError>> + Send;
+
+    /// Resolves a key that nobody is at work on, as an operator decides:
+    /// one that is held after a crash, or whose last execution failed.
+    ///
+    /// A live lease and a kept response are never touched.
+    /// The token changes, so an owner that comes back late can change nothing.
+    /// It must not wait for the transaction of a running execution.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the key may or may not be resolved, and asking again tells.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the key resolved or as it was.
+    fn resolve(
+        &self,
+        id: &RecordId,
+        resolution: &Resolution,
+    ) -> impl Future<Output = Result<Resolved, StoreError>> + Send;
+
     /// Says what the store can hold, so that a setting beyond it is refused at build time.
     fn limits(&self) -> StoreLimits;
 }
@@ -125,8 +164,24 @@ pub trait Execution: Send + 'static {
     /// Returns which try of the key this is.
     fn attempt(&self) -> Attempt;
 
-    /// Puts into the request's extensions what a handler may take, a transaction for example.
+    /// Puts into the request's extensions what a handler may take: a transaction, or the fence
+    /// that a transaction of the handler's is completed with
+    /// (see [`FencedTransaction`](crate::FencedTransaction)).
     fn install(&mut self, extensions: &mut Extensions);
+
+    /// Returns where the results of durable steps are kept for this execution.
+    fn steps(&self) -> StepJournal;
+
+    /// Looks where the record is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing changes, so dropping the future is harmless.
+    fn standing(&mut self) -> impl Future<Output = Result<Standing, StoreError>> + Send;
 
     /// Lets the lease last its whole length again, if the token is still the present one.
     ///
@@ -148,7 +203,9 @@ pub trait Execution: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; the record may or may not be completed.
+    /// [`StoreError`]; the record may or may not be completed. If its kind
+    /// [is undone](crate::StoreErrorKind::is_undone), the execution was a transaction and is rolled
+    /// back.
     ///
     /// # Cancel safety
     ///
@@ -260,6 +317,21 @@ impl<St: Store> Store for Arc<St> {
 
     fn sweep(&self, limit: u32) -> impl Future<Output = Result<Swept, StoreError>> + Send {
         St::sweep(self, limit)
+    }
+
+    fn ended(
+        &self,
+        ids: &[RecordId],
+    ) -> impl Future<Output = Result<Vec<RecordId>, StoreError>> + Send {
+        St::ended(self, ids)
+    }
+
+    fn resolve(
+        &self,
+        id: &RecordId,
+        resolution: &Resolution,
+    ) -> impl Future<Output = Result<Resolved, StoreError>> + Send {
+        St::resolve(self, id, resolution)
     }
 
     fn limits(&self) -> StoreLimits {

@@ -2,11 +2,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::Extensions;
 use tower_idempotency_core::{
-    Attempt, ClaimRequest, Completed, Execution, LeaseToken, RecordId, Release, Renewal, Settled,
-    StoreError,
+    Attempt, ClaimRequest, Completed, Execution, LeaseToken, RecordId, RecordState, Release,
+    Renewal, Settled, Standing, StepJournal, StoreError,
 };
 
-use crate::store::Inner;
+use crate::{steps::MemorySteps, store::Inner};
 
 /// The lease on a record of a [`MemoryStore`](crate::MemoryStore).
 pub struct MemoryExecution {
@@ -44,6 +44,27 @@ impl Execution for MemoryExecution {
     }
 
     fn install(&mut self, _: &mut Extensions) {}
+
+    fn steps(&self) -> StepJournal {
+        StepJournal::new(MemorySteps {
+            inner: Arc::clone(&self.inner),
+            id: self.id,
+            token: self.token,
+        })
+    }
+
+    async fn standing(&mut self) -> Result<Standing, StoreError> {
+        let records = self.inner.lock();
+        let now = self.inner.now();
+        let ours = records
+            .find(&self.id)
+            .filter(|kept| kept.token == self.token && !kept.has_expired(now));
+        Ok(match ours.map(|kept| kept.info.state) {
+            Some(RecordState::InProgress) => Standing::InProgress,
+            Some(RecordState::Completed) => Standing::Completed,
+            Some(RecordState::Failed) | None => Standing::Lost,
+        })
+    }
 
     async fn renew(&mut self) -> Result<Renewal, StoreError> {
         let mut records = self.inner.lock();

@@ -44,6 +44,7 @@ mod builder;
 mod execution;
 mod record;
 mod records;
+mod steps;
 mod store;
 
 pub use crate::{builder::MemoryStoreBuilder, execution::MemoryExecution, store::MemoryStore};

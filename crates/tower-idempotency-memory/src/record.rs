@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tower_idempotency_core::{
     Attempt, Claim, ClaimRequest, Completed, CrashPolicy, Failure, LeaseToken, Record, RecordInfo,
-    RecordState, Retention, StoredResponse,
+    RecordState, Resolution, Retention, Steps, StoredResponse,
 };
 
 /// The end of a longer lease might lie beyond what the clock can hold. Stores in SQL cut a lease
@@ -17,6 +17,7 @@ pub(crate) struct Kept {
     pub(crate) info: RecordInfo,
     pub(crate) token: LeaseToken,
     pub(crate) response: Option<StoredResponse>,
+    pub(crate) steps: Option<Steps>,
     failed_retention: Retention,
     hold: bool,
     takeover: bool,
@@ -40,12 +41,11 @@ impl Kept {
     pub(crate) fn judge(&self, request: &ClaimRequest, now: SystemTime) -> Step {
         let next = |takeover| {
             let attempt = Attempt::new(self.info.attempt.saturating_add(1), takeover);
-            Step::Replace(Box::new(Self::begin(
-                request,
-                attempt,
-                self.info.created_at,
-                now,
-            )))
+            let mut next = Self::begin(request, attempt, self.info.created_at, now);
+            if request.fingerprint == self.info.fingerprint {
+                next.steps = self.steps.clone();
+            }
+            Step::Replace(Box::new(next))
         };
         if self.has_expired(now) {
             return Step::Replace(Box::new(Self::first(request, now)));
@@ -53,8 +53,13 @@ impl Kept {
         if self.is_held_by(request.token) {
             return Step::Answer(Claim::Acquired(self.attempt()));
         }
+        let once_more = request.allows_attempt_after(self.info.attempt);
         if self.info.state == RecordState::Failed {
-            return next(false);
+            return if once_more {
+                next(false)
+            } else {
+                Step::Answer(Claim::Exhausted)
+            };
         }
         if !request.fingerprint.matches(&self.info.fingerprint) {
             return Step::Answer(Claim::Mismatch);
@@ -67,8 +72,8 @@ impl Kept {
             return Step::Answer(Claim::InProgress { remaining });
         }
         match request.crash_policy {
-            CrashPolicy::Hold => Step::Answer(Claim::OutcomeUnknown),
-            _ => next(true),
+            CrashPolicy::Retry if once_more => next(true),
+            _ => Step::Answer(Claim::OutcomeUnknown),
         }
     }
 
@@ -94,12 +99,29 @@ impl Kept {
     pub(crate) fn complete(&mut self, completed: &Completed, now: SystemTime) {
         self.end(RecordState::Completed, completed.retention, now);
         self.info.status = Some(completed.response.status());
+        self.info.failure = None;
+        self.steps = None;
         self.response = Some(completed.response.clone());
     }
 
     pub(crate) fn fail(&mut self, failure: &Failure, now: SystemTime) {
         self.end(RecordState::Failed, self.failed_retention, now);
         self.info.failure = Some(failure.clone());
+    }
+
+    /// Resolves the key as an operator decides; `None` if nothing is to be left.
+    pub(crate) fn resolve(mut self, resolution: &Resolution, now: SystemTime) -> Option<Self> {
+        let Resolution::Answer(completed) = resolution else {
+            return None;
+        };
+        self.token = LeaseToken::random();
+        self.complete(completed, now);
+        Some(self)
+    }
+
+    /// Tells whether somebody is at work on the key.
+    pub(crate) fn is_running(&self, now: SystemTime) -> bool {
+        self.info.state == RecordState::InProgress && !self.remaining(now).is_zero()
     }
 
     pub(crate) fn to_record(&self) -> Record {
@@ -139,6 +161,7 @@ impl Kept {
             info,
             token: request.token,
             response: None,
+            steps: None,
             failed_retention: request.failed_retention,
             hold,
             takeover: attempt.takeover,
@@ -152,7 +175,7 @@ impl Kept {
         self.info.expires_at = after(now, retention);
     }
 
-    fn remaining(&self, now: SystemTime) -> Duration {
+    pub(crate) fn remaining(&self, now: SystemTime) -> Duration {
         self.info
             .lease_expires_at
             .and_then(|end| end.duration_since(now).ok())

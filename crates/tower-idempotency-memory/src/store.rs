@@ -5,8 +5,8 @@ use std::{
 };
 
 use tower_idempotency_core::{
-    Claim, ClaimRequest, Clock, ListPage, Record, RecordId, RecordInfo, Store, StoreError,
-    StoreErrorKind, StoreLimits, Swept,
+    Claim, ClaimRequest, Clock, ListPage, Record, RecordId, RecordInfo, RecordState, Resolution,
+    Resolved, Store, StoreError, StoreErrorKind, StoreLimits, Swept,
 };
 
 use crate::{
@@ -166,6 +166,45 @@ impl Store for MemoryStore {
         let now = self.inner.now();
         let deleted = records.remove_expired(now, limit.into());
         Ok(Swept::new(deleted, records.has_expired(now)))
+    }
+
+    async fn ended(&self, ids: &[RecordId]) -> Result<Vec<RecordId>, StoreError> {
+        let records = self.inner.lock();
+        let now = self.inner.now();
+        let is_running = |id: &&RecordId| {
+            let live = records.find(id).filter(|kept| !kept.has_expired(now));
+            live.is_some_and(|kept| kept.is_running(now))
+        };
+        Ok(ids.iter().filter(|id| !is_running(id)).copied().collect())
+    }
+
+    async fn resolve(
+        &self,
+        id: &RecordId,
+        resolution: &Resolution,
+    ) -> Result<Resolved, StoreError> {
+        let mut records = self.inner.lock();
+        let now = self.inner.now();
+        let Some(kept) = records.find(id).filter(|kept| !kept.has_expired(now)) else {
+            return Ok(Resolved::Absent);
+        };
+        if kept.info.state == RecordState::Completed {
+            return Ok(Resolved::Completed);
+        }
+        if kept.is_running(now) {
+            let remaining = kept.remaining(now);
+            return Ok(Resolved::Running { remaining });
+        }
+        let kept = kept.clone();
+        if let Resolution::Answer(completed) = resolution {
+            let size = completed.response.size_bytes() as u64;
+            self.inner.make_room_for(&mut records, size, now)?;
+        }
+        match kept.resolve(resolution, now) {
+            Some(resolved) => records.put(resolved),
+            None => records.remove(id),
+        }
+        Ok(Resolved::Applied)
     }
 
     fn limits(&self) -> StoreLimits {

@@ -4,7 +4,7 @@ use sqlx::PgPool;
 use tower_idempotency_core::ConfigError;
 
 use crate::{
-    PostgresStore,
+    Pooling, PostgresStore,
     schema::Schema,
     shared::Shared,
     sql::{self, Sql},
@@ -36,6 +36,7 @@ pub struct PostgresStoreBuilder {
     pool: PgPool,
     schema: Option<String>,
     operation_timeout: Duration,
+    pooling: Pooling,
 }
 
 impl PostgresStoreBuilder {
@@ -44,6 +45,7 @@ impl PostgresStoreBuilder {
             pool,
             schema: None,
             operation_timeout: OPERATION_TIMEOUT,
+            pooling: Pooling::Session,
         }
     }
 
@@ -62,6 +64,14 @@ impl PostgresStoreBuilder {
     /// a renewal that hangs longer costs the lease.
     pub const fn operation_timeout(mut self, timeout: Duration) -> Self {
         self.operation_timeout = timeout;
+        self
+    }
+
+    /// Says what lies between the store and the server. Default: [`Pooling::Session`].
+    ///
+    /// [`PostgresStore::check`] finds out whether the choice is right.
+    pub const fn pooling(mut self, pooling: Pooling) -> Self {
+        self.pooling = pooling;
         self
     }
 
@@ -94,6 +104,7 @@ impl PostgresStoreBuilder {
             pool: self.pool,
             sql: Sql::new(schema),
             operation_timeout: self.operation_timeout,
+            pooling: self.pooling,
         };
         PostgresStore::with(shared, sql::migrations(schema))
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use sqlx::PgConnection;
 use tower_idempotency_core::{
     Attempt, Claim, ClaimRequest, CrashPolicy, Judgement, LeaseToken, RawClaim, Retention,
 };
@@ -23,14 +24,13 @@ enum Found {
 
 /// Claims the key: one statement, and a second one only for records whose time is over.
 pub(crate) async fn claim(shared: &Shared, request: &ClaimRequest) -> sqlx::Result<Claim<Attempt>> {
-    let mut connection = shared.connection().await?;
+    let mut connection = shared.begin().await?;
     let claim = claim_on(&mut connection, shared, request).await;
-    connection.done();
-    claim
+    connection.finish(claim).await
 }
 
 async fn claim_on(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     shared: &Shared,
     request: &ClaimRequest,
 ) -> sqlx::Result<Claim<Attempt>> {
@@ -55,11 +55,12 @@ async fn claim_on(
 }
 
 async fn find_or_insert(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     shared: &Shared,
     request: &ClaimRequest,
 ) -> sqlx::Result<Found> {
-    let row = sqlx::query(shared.sql.claim.clone())
+    let row = shared
+        .query(&shared.sql.claim)
         .bind(request.id.as_bytes().as_slice())
         .bind(request.token.as_uuid())
         .bind(request.fingerprint.to_bytes())
@@ -80,12 +81,13 @@ async fn find_or_insert(
 }
 
 async fn take_over(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     shared: &Shared,
     request: &ClaimRequest,
     seen: LeaseToken,
 ) -> sqlx::Result<Option<Attempt>> {
-    let row = sqlx::query(shared.sql.take_over.clone())
+    let row = shared
+        .query(&shared.sql.take_over)
         .bind(request.id.as_bytes().as_slice())
         .bind(request.token.as_uuid())
         .bind(request.fingerprint.to_bytes())
@@ -100,7 +102,7 @@ async fn take_over(
 }
 
 /// The server's text cannot hold NUL. The identity keeps such names apart all the same.
-fn readable(text: &str) -> Cow<'_, str> {
+pub(crate) fn readable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         Cow::Owned(text.replace('\0', "\u{fffd}"))
     } else {

@@ -2,7 +2,13 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{Executor, PgConnection, PgPool, Postgres, pool::PoolConnection};
+
+use crate::pooling::Pooling;
+
+/// What an operation of the store's may wait for at most, where no connection option says so:
+/// a pooler does not pass those on.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = 2000; SET LOCAL statement_timeout = 4000";
 
 /// A connection from the pool, that goes back there only when its work is done.
 ///
@@ -10,17 +16,46 @@ use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 /// and whoever gets it next waits for that statement.
 /// So when the work is dropped midway, by a time-out or with the caller,
 /// this closes the connection and the pool opens another one.
+#[derive(Debug)]
 pub(crate) struct Connection {
     pooled: Option<PoolConnection<Postgres>>,
     is_idle: bool,
+    in_transaction: bool,
 }
 
 impl Connection {
+    /// Takes a connection as it is.
     pub(crate) async fn from_pool(pool: &PgPool) -> sqlx::Result<Self> {
         Ok(Self {
             pooled: Some(pool.acquire().await?),
             is_idle: false,
+            in_transaction: false,
         })
+    }
+
+    /// Takes a connection for one operation, in a transaction where what lies between needs it.
+    pub(crate) async fn begin(pool: &PgPool, pooling: Pooling) -> sqlx::Result<Self> {
+        let mut connection = Self::from_pool(pool).await?;
+        if pooling.needs_transactions() {
+            connection.execute(BEGIN).await?;
+            connection.in_transaction = true;
+        }
+        Ok(connection)
+    }
+
+    /// Ends the operation, with the transaction around it if there is one.
+    pub(crate) async fn finish<T>(mut self, result: sqlx::Result<T>) -> sqlx::Result<T> {
+        let result = match result {
+            _ if !self.in_transaction => result,
+            Ok(value) => self.execute("COMMIT").await.map(|_| value),
+            // The error that led here says more than one of the rollback.
+            Err(error) => match self.execute("ROLLBACK").await {
+                Ok(_) => Err(error),
+                Err(_) => return Err(error),
+            },
+        };
+        self.done();
+        result
     }
 
     /// Says that no statement is running any more, whether it succeeded or not.

@@ -1,26 +1,75 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::Extensions;
-use sqlx::postgres::PgQueryResult;
+use sqlx::{Postgres, Row, postgres::PgArguments, query::Query};
 use tokio::time::sleep;
 use tower_idempotency_core::{
     Attempt, ClaimRequest, Completed, Execution, LeaseToken, RecordId, RecordState, Release,
-    Renewal, Retention, Settled, StoreError,
+    Renewal, Retention, Settled, Standing, StepJournal, StoreError,
 };
 
-use crate::shared::Shared;
+use crate::{claim::readable, fence::PostgresFence, shared::Shared, sql::Text, steps::LeasedSteps};
 
 /// How often a renewal looks at a row that somebody else holds: for about 60 ms in all.
 const LOOKS_AT_A_HELD_ROW: u32 = 5;
 const FIRST_LOOK_AGAIN: Duration = Duration::from_millis(2);
 
+/// Names one execution to every statement that must be its owner's.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) id: RecordId,
+    pub(crate) token: LeaseToken,
+}
+
+impl Owner {
+    /// Prepares a statement whose first parameters are the identity and the token.
+    pub(crate) fn query(&self, text: &Text) -> Query<'static, Postgres, PgArguments> {
+        self.shared
+            .query(text)
+            .bind(self.id.as_bytes().to_vec())
+            .bind(self.token.as_uuid())
+    }
+
+    /// Runs such a statement, and returns how many records it changed.
+    async fn execute(&self, query: Query<'_, Postgres, PgArguments>) -> sqlx::Result<u64> {
+        let mut connection = self.shared.begin().await?;
+        let done = query.execute(&mut *connection).await;
+        Ok(connection.finish(done).await?.rows_affected())
+    }
+
+    /// Says where this execution's record is; `None` if it is no longer this execution's.
+    async fn state(&self) -> sqlx::Result<Option<String>> {
+        let mut connection = self.shared.begin().await?;
+        let query = self.query(&self.shared.sql.state_of);
+        let row = query.fetch_optional(&mut *connection).await;
+        let row = connection.finish(row).await?;
+        row.map(|row| row.try_get("state")).transpose()
+    }
+
+    pub(crate) async fn standing(&self) -> sqlx::Result<Standing> {
+        Ok(Standing::of(self.state().await?.as_deref()))
+    }
+}
+
+/// Binds retention and response, as all statements that keep one have them.
+pub(crate) fn bind_response<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    completed: &'q Completed,
+) -> Query<'q, Postgres, PgArguments> {
+    let response = &completed.response;
+    query
+        .bind(completed.retention.milliseconds())
+        .bind(i16::try_from(response.status().as_u16()).unwrap_or(i16::MAX))
+        .bind(response.head())
+        .bind(response.body().map(AsRef::<[u8]>::as_ref))
+}
+
 /// The lease on a record of a [`PostgresStore`](crate::PostgresStore).
 ///
 /// It holds no connection.
 pub struct PostgresExecution {
-    shared: Arc<Shared>,
-    id: RecordId,
-    token: LeaseToken,
+    owner: Owner,
     attempt: Attempt,
     lease_ms: Option<i64>,
     abandoned_ms: Option<i64>,
@@ -30,26 +79,16 @@ pub struct PostgresExecution {
 impl PostgresExecution {
     pub(crate) fn new(shared: Arc<Shared>, request: &ClaimRequest, attempt: Attempt) -> Self {
         Self {
-            shared,
-            id: request.id,
-            token: request.token,
+            owner: Owner {
+                shared,
+                id: request.id,
+                token: request.token,
+            },
             attempt,
             lease_ms: Retention::For(request.lease).milliseconds(),
             abandoned_ms: request.abandoned_retention().milliseconds(),
             failed_ms: request.failed_retention.milliseconds(),
         }
-    }
-
-    /// Says where this execution's record is; `None` if it is no longer this execution's.
-    async fn state(&self) -> sqlx::Result<Option<String>> {
-        let mut connection = self.shared.connection().await?;
-        let state = sqlx::query_scalar::<_, String>(self.shared.sql.state_of.clone())
-            .bind(self.id.as_bytes().as_slice())
-            .bind(self.token.as_uuid())
-            .fetch_optional(&mut *connection)
-            .await;
-        connection.done();
-        state
     }
 
     /// Renews, and looks again while somebody else holds the row.
@@ -59,10 +98,12 @@ impl PostgresExecution {
     /// and then it cannot be lost at present.
     async fn renew_once(&self) -> sqlx::Result<Renewal> {
         for look in 0..LOOKS_AT_A_HELD_ROW {
-            if self.try_to_renew().await? {
+            let renew = self.owner.query(&self.owner.shared.sql.renew);
+            let renew = renew.bind(self.lease_ms).bind(self.abandoned_ms);
+            if self.owner.execute(renew).await? == 1 {
                 return Ok(Renewal::Renewed);
             }
-            if self.state().await?.as_deref() != Some(RecordState::InProgress.as_str()) {
+            if self.owner.standing().await? != Standing::InProgress {
                 return Ok(Renewal::Lost);
             }
             sleep(FIRST_LOOK_AGAIN * 2_u32.pow(look)).await;
@@ -70,61 +111,35 @@ impl PostgresExecution {
         Ok(Renewal::Renewed)
     }
 
-    /// Says whether the row could be had and was still this execution's.
-    async fn try_to_renew(&self) -> sqlx::Result<bool> {
-        let mut connection = self.shared.connection().await?;
-        let renewed = sqlx::query(self.shared.sql.renew.clone())
-            .bind(self.id.as_bytes().as_slice())
-            .bind(self.token.as_uuid())
-            .bind(self.lease_ms)
-            .bind(self.abandoned_ms)
-            .execute(&mut *connection)
-            .await;
-        connection.done();
-        Ok(renewed?.rows_affected() == 1)
-    }
-
     async fn complete_once(&self, completed: &Completed) -> sqlx::Result<Settled> {
-        let response = &completed.response;
-        let mut connection = self.shared.connection().await?;
-        let done = sqlx::query(self.shared.sql.complete.clone())
-            .bind(self.id.as_bytes().as_slice())
-            .bind(self.token.as_uuid())
-            .bind(completed.retention.milliseconds())
-            .bind(i16::try_from(response.status().as_u16()).unwrap_or(i16::MAX))
-            .bind(response.head())
-            .bind(response.body().map(AsRef::<[u8]>::as_ref))
-            .execute(&mut *connection)
-            .await;
-        connection.done();
-        drop(connection);
-        self.settled(&done?, RecordState::Completed).await
+        let complete = self.owner.query(&self.owner.shared.sql.complete);
+        let changed = self
+            .owner
+            .execute(bind_response(complete, completed))
+            .await?;
+        self.settled(changed, RecordState::Completed).await
     }
 
     async fn release_once(&self, release: &Release) -> sqlx::Result<Settled> {
-        let mut connection = self.shared.connection().await?;
+        let sql = &self.owner.shared.sql;
         let query = match release {
-            Release::Failed(failure) => sqlx::query(self.shared.sql.fail.clone())
-                .bind(self.id.as_bytes().as_slice())
-                .bind(self.token.as_uuid())
+            Release::Failed(failure) => self
+                .owner
+                .query(&sql.fail)
                 .bind(self.failed_ms)
                 .bind(failure.category.as_str())
-                .bind(failure.error.replace('\0', "\u{fffd}")),
-            Release::Free => sqlx::query(self.shared.sql.free.clone())
-                .bind(self.id.as_bytes().as_slice())
-                .bind(self.token.as_uuid()),
+                .bind(readable(&failure.error).into_owned()),
+            Release::Free => self.owner.query(&sql.free),
         };
-        let done = query.execute(&mut *connection).await;
-        connection.done();
-        drop(connection);
-        self.settled(&done?, RecordState::Failed).await
+        let changed = self.owner.execute(query).await?;
+        self.settled(changed, RecordState::Failed).await
     }
 
     /// Reads the result of a statement that was to bring the record into `state`.
     ///
     /// If it changed nothing, an earlier try whose acknowledgement was lost may have.
-    async fn settled(&self, done: &PgQueryResult, state: RecordState) -> sqlx::Result<Settled> {
-        if done.rows_affected() == 1 || self.state().await?.as_deref() == Some(state.as_str()) {
+    async fn settled(&self, changed: u64, state: RecordState) -> sqlx::Result<Settled> {
+        if changed == 1 || self.owner.state().await?.as_deref() == Some(state.as_str()) {
             Ok(Settled::Applied)
         } else {
             Ok(Settled::Stale)
@@ -135,7 +150,7 @@ impl PostgresExecution {
 impl fmt::Debug for PostgresExecution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresExecution")
-            .field("id", &self.id)
+            .field("id", &self.owner.id)
             .field("attempt", &self.attempt)
             .finish_non_exhaustive()
     }
@@ -146,17 +161,33 @@ impl Execution for PostgresExecution {
         self.attempt
     }
 
-    fn install(&mut self, _: &mut Extensions) {}
+    fn install(&mut self, extensions: &mut Extensions) {
+        extensions.insert(PostgresFence(self.owner.clone()));
+    }
+
+    fn steps(&self) -> StepJournal {
+        StepJournal::new(LeasedSteps(self.owner.clone()))
+    }
+
+    async fn standing(&mut self) -> Result<Standing, StoreError> {
+        self.owner.shared.bounded(|| self.owner.standing()).await
+    }
 
     async fn renew(&mut self) -> Result<Renewal, StoreError> {
-        self.shared.bounded(|| self.renew_once()).await
+        self.owner.shared.bounded(|| self.renew_once()).await
     }
 
     async fn complete(&mut self, completed: &Completed) -> Result<Settled, StoreError> {
-        self.shared.bounded(|| self.complete_once(completed)).await
+        self.owner
+            .shared
+            .bounded(|| self.complete_once(completed))
+            .await
     }
 
     async fn release(&mut self, release: &Release) -> Result<Settled, StoreError> {
-        self.shared.bounded(|| self.release_once(release)).await
+        self.owner
+            .shared
+            .bounded(|| self.release_once(release))
+            .await
     }
 }

@@ -59,13 +59,18 @@ mod connect;
 mod connection;
 mod error;
 mod execution;
+mod fence;
 mod migrate;
+mod pooling;
+mod resolve;
 mod row;
 mod schema;
 mod shared;
 mod sql;
+mod steps;
 mod store;
 
 pub use crate::{
-    builder::PostgresStoreBuilder, execution::PostgresExecution, store::PostgresStore,
+    builder::PostgresStoreBuilder, execution::PostgresExecution, fence::PostgresFence,
+    pooling::Pooling, store::PostgresStore,
 };

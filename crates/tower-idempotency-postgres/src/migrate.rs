@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection as _, Executor};
 use tower_idempotency_core::StoreError;
 
-use crate::{error, shared::Shared};
+use crate::{connection::Connection, error, shared::Shared};
 
 /// Holds back other processes that migrate at the same time.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7310868735111111)";
@@ -17,7 +17,7 @@ const QUIET: &str = "SET LOCAL client_min_messages = warning";
 /// The server's `lock_timeout` and `statement_timeout` hold.
 pub(crate) async fn migrate(shared: &Shared, migrations: &str) -> Result<(), StoreError> {
     let run = async {
-        let mut connection = shared.connection().await?;
+        let mut connection = Connection::from_pool(&shared.pool).await?;
         let done = async {
             let mut transaction = connection.begin().await?;
             transaction.execute(LOCK).await?;

@@ -2,7 +2,7 @@
 
 use sqlx::{Row, postgres::PgRow};
 use tower_idempotency_core::{
-    Attempt, LeaseToken, RawClaim, RawRecord, Record, RecordInfo, StoreError,
+    Attempt, LeaseToken, RawClaim, RawRecord, Record, RecordId, RecordInfo, StoreError,
 };
 
 /// Reads what a claim found; `None` if it made the record.
@@ -32,6 +32,14 @@ pub(crate) fn attempt(row: &PgRow) -> sqlx::Result<Attempt> {
     let number = u32::try_from(row.try_get::<i32, _>("attempt")?);
     let number = number.map_err(|error| sqlx::Error::Decode(error.into()))?;
     Ok(Attempt::new(number, row.try_get("takeover")?))
+}
+
+/// Reads an identity.
+pub(crate) fn id(row: &PgRow) -> sqlx::Result<RecordId> {
+    let bytes: Vec<u8> = row.try_get("id")?;
+    let bytes: Result<[u8; 32], _> = bytes.try_into();
+    let bytes = bytes.map_err(|_| sqlx::Error::Decode("an identity has 32 bytes".into()))?;
+    Ok(RecordId::from_bytes(bytes))
 }
 
 /// Reads a record with its response.

@@ -2,11 +2,16 @@
 
 use std::{future::Future, time::Duration};
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, postgres::PgArguments, query::Query};
 use tokio::time::{sleep, timeout};
 use tower_idempotency_core::{StoreError, StoreErrorKind};
 
-use crate::{connection::Connection, error, sql::Sql};
+use crate::{
+    connection::Connection,
+    error,
+    pooling::Pooling,
+    sql::{Sql, Text},
+};
 
 /// How often a statement is tried that met a broken connection or another transaction.
 const TRIES: u32 = 4;
@@ -16,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) pool: PgPool,
     pub(crate) sql: Sql,
     pub(crate) operation_timeout: Duration,
+    pub(crate) pooling: Pooling,
 }
 
 impl Shared {
@@ -45,8 +51,14 @@ impl Shared {
             .unwrap_or_else(|_| Err(StoreErrorKind::Timeout.into()))
     }
 
-    pub(crate) async fn connection(&self) -> sqlx::Result<Connection> {
-        Connection::from_pool(&self.pool).await
+    /// Takes a connection for one operation.
+    pub(crate) async fn begin(&self) -> sqlx::Result<Connection> {
+        Connection::begin(&self.pool, self.pooling).await
+    }
+
+    /// Prepares a statement, under a name where that is safe.
+    pub(crate) fn query(&self, text: &Text) -> Query<'static, Postgres, PgArguments> {
+        sqlx::query(text.clone()).persistent(!self.pooling.needs_transactions())
     }
 }
 

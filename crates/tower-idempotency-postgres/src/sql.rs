@@ -26,6 +26,7 @@ pub(crate) struct Sql {
     pub(crate) take_over: Text,
     pub(crate) renew: Text,
     pub(crate) complete: Text,
+    pub(crate) complete_in: Text,
     pub(crate) fail: Text,
     pub(crate) free: Text,
     pub(crate) state_of: Text,
@@ -33,6 +34,12 @@ pub(crate) struct Sql {
     pub(crate) list: Text,
     pub(crate) sweep: Text,
     pub(crate) postpone: Text,
+    pub(crate) load_steps: Text,
+    pub(crate) keep_steps: Text,
+    pub(crate) answer: Text,
+    pub(crate) free_abandoned: Text,
+    pub(crate) remaining: Text,
+    pub(crate) ended: Text,
 }
 
 /// One statement; cheap to hand to the driver.
@@ -54,6 +61,7 @@ impl Sql {
             take_over: text(TAKE_OVER),
             renew: text(RENEW),
             complete: text(COMPLETE),
+            complete_in: text(COMPLETE),
             fail: text(FAIL),
             free: text(FREE),
             state_of: text(STATE_OF),
@@ -61,6 +69,12 @@ impl Sql {
             list: text(&format!("{RECORD} {LIST}")),
             sweep: text(SWEEP),
             postpone: text(POSTPONE),
+            load_steps: text(LOAD_STEPS),
+            keep_steps: text(KEEP_STEPS),
+            answer: text(ANSWER),
+            free_abandoned: text(FREE_ABANDONED),
+            remaining: text(REMAINING),
+            ended: text(ENDED),
         }
     }
 }
@@ -134,6 +148,7 @@ SET token = $2, fingerprint = $3, state = 'in_progress',
     expires_at = coalesce(now + ($6 + $7) * interval '1 millisecond', 'infinity'),
     sweep_at = coalesce(now + $8 * interval '1 millisecond',
                         now + ($6 + $7) * interval '1 millisecond', 'infinity'),
+    steps = CASE WHEN NOT seen.expired AND fingerprint = $3 THEN steps END,
     response_status = NULL, response_head = NULL, response_body = NULL,
     failure_category = NULL, failure_error = NULL
 FROM seen, clock
@@ -162,7 +177,7 @@ UPDATE /* schema. */idempotency_keys
 SET state = 'completed', lease_expires_at = NULL, ended_at = now,
     expires_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
     sweep_at = least(sweep_at, coalesce(now + $3 * interval '1 millisecond', 'infinity')),
-    response_status = $4, response_head = $5, response_body = $6
+    steps = NULL, response_status = $4, response_head = $5, response_body = $6
 FROM clock
 WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > now";
 
@@ -244,6 +259,83 @@ WHERE ctid = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED
 ))";
 
+/// Reads the results of steps. `$1` id, `$2` token.
+const LOAD_STEPS: &str = "
+SELECT steps
+FROM /* schema. */idempotency_keys
+WHERE id = $1 AND token = $2 AND state = 'in_progress'";
+
+/// Keeps the results of steps. `$1` id, `$2` token, `$3` steps.
+const KEEP_STEPS: &str = "
+WITH held AS MATERIALIZED (
+    SELECT id
+    FROM /* schema. */idempotency_keys
+    WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > clock_timestamp()
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE /* schema. */idempotency_keys AS record
+SET steps = $3
+FROM held
+WHERE record.id = held.id";
+
+/// Answers a key that nobody is at work on.
+///
+/// `$1` id, `$2` the new token, `$3` retention, `$4` status, `$5` head, `$6` body.
+const ANSWER: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+abandoned AS MATERIALIZED (
+    SELECT id
+    FROM /* schema. */idempotency_keys AS record, clock
+    WHERE id = $1 AND expires_at > now
+      AND (state = 'failed' OR (state = 'in_progress' AND lease_expires_at <= now))
+    FOR UPDATE OF record SKIP LOCKED
+)
+UPDATE /* schema. */idempotency_keys AS record
+SET token = $2, state = 'completed', lease_expires_at = NULL, ended_at = now,
+    expires_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+    sweep_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+    steps = NULL, failure_category = NULL, failure_error = NULL,
+    response_status = $4, response_head = $5, response_body = $6
+FROM abandoned, clock
+WHERE record.id = abandoned.id";
+
+/// Frees a key that nobody is at work on. `$1` id.
+const FREE_ABANDONED: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+abandoned AS MATERIALIZED (
+    SELECT id
+    FROM /* schema. */idempotency_keys AS record, clock
+    WHERE id = $1 AND expires_at > now
+      AND (state = 'failed' OR (state = 'in_progress' AND lease_expires_at <= now))
+    FOR UPDATE OF record SKIP LOCKED
+)
+DELETE FROM /* schema. */idempotency_keys AS record
+USING abandoned
+WHERE record.id = abandoned.id";
+
+/// Says who is at work on a key, and for how long. `$1` id.
+const REMAINING: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+SELECT state, coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint
+           AS remaining_ms
+FROM /* schema. */idempotency_keys, clock
+WHERE id = $1 AND expires_at > now";
+
+/// Tells which keys nobody is at work on. `$1` ids.
+///
+/// One look-up by the primary key for each: the limit keeps the planner from joining tables.
+const ENDED: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+SELECT waited.id
+FROM clock, unnest($1::bytea[]) AS waited (id)
+LEFT JOIN LATERAL (
+    SELECT state, lease_expires_at, expires_at
+    FROM /* schema. */idempotency_keys AS record
+    WHERE record.id = waited.id
+    LIMIT 1
+) AS record ON true
+WHERE (state = 'in_progress' AND lease_expires_at > now AND expires_at > now) IS NOT TRUE";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +357,12 @@ mod tests {
             &sql.list,
             &sql.sweep,
             &sql.postpone,
+            &sql.load_steps,
+            &sql.keep_steps,
+            &sql.answer,
+            &sql.free_abandoned,
+            &sql.remaining,
+            &sql.ended,
         ];
         for Text(text) in all {
             let text = text.to_lowercase();

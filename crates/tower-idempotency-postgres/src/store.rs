@@ -1,13 +1,15 @@
 use std::{fmt, sync::Arc};
 
 use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio::time::timeout;
 use tower_idempotency_core::{
-    Claim, ClaimRequest, ListPage, Record, RecordId, RecordInfo, RecordState, Store, StoreError,
-    StoreLimits, Swept,
+    Claim, ClaimRequest, ListPage, Record, RecordId, RecordInfo, RecordState, Resolution, Resolved,
+    Store, StoreError, StoreErrorKind, StoreLimits, Swept,
 };
 
 use crate::{
-    PostgresExecution, PostgresStoreBuilder, claim, connect, migrate, row, shared::Shared,
+    Pooling, PostgresExecution, PostgresStoreBuilder, claim, connect, migrate, pooling, resolve,
+    row, shared::Shared, sql::Text,
 };
 
 /// A `bytea` holds a gigabyte; a message to the server not much more. This leaves room.
@@ -45,7 +47,7 @@ impl PostgresStore {
     ///
     /// Dropping the future closes what it has opened.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        Ok(Self::new(connect::pool(url).await?))
+        Self::checked(connect::pool(url).await?).await
     }
 
     /// As [`connect`](Self::connect), with options that were put together in code.
@@ -58,7 +60,39 @@ impl PostgresStore {
     ///
     /// Dropping the future closes what it has opened.
     pub async fn connect_with(options: PgConnectOptions) -> Result<Self, StoreError> {
-        Ok(Self::new(connect::pool_with(options).await?))
+        Self::checked(connect::pool_with(options).await?).await
+    }
+
+    async fn checked(pool: PgPool) -> Result<Self, StoreError> {
+        let store = Self::new(pool);
+        store.check().await?;
+        Ok(store)
+    }
+
+    /// Finds out whether the store can work with what lies between it and the server:
+    /// with [`Pooling::Session`](crate::Pooling::Session), whether there is a pooler that gives
+    /// each transaction another connection.
+    ///
+    /// It opens two connections of its own, for a moment. [`connect`](Self::connect) and
+    /// [`migrate`](Self::migrate) do it by themselves; call it at the start where you use neither.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], with what to do as its source; or if the server cannot be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what it has opened.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        if self.shared.pooling != Pooling::Session {
+            return Ok(());
+        }
+        let options = self.shared.pool.connect_options();
+        let check = pooling::refuse_transaction_pooling(&options);
+        let bound = self.shared.operation_timeout;
+        timeout(bound, check)
+            .await
+            .unwrap_or_else(|_| Err(StoreErrorKind::Timeout.into()))
     }
 
     pub(crate) fn with(shared: Shared, migrations: String) -> Self {
@@ -81,6 +115,7 @@ impl PostgresStore {
     ///
     /// Dropping the future leaves the schema migrated or as it was.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.check().await?;
         migrate::migrate(&self.shared, &self.migrations).await
     }
 
@@ -97,32 +132,36 @@ impl PostgresStore {
     }
 
     async fn lookup_once(&self, id: &RecordId) -> sqlx::Result<Option<Record>> {
-        let mut connection = self.shared.connection().await?;
-        let found = sqlx::query(self.shared.sql.lookup.clone())
+        let mut connection = self.shared.begin().await?;
+        let found = self
+            .shared
+            .query(&self.shared.sql.lookup)
             .bind(id.as_bytes().as_slice())
             .fetch_optional(&mut *connection)
             .await;
-        connection.done();
-        found?.as_ref().map(row::record).transpose()
+        let found = connection.finish(found).await?;
+        found.as_ref().map(row::record).transpose()
     }
 
     async fn list_once(&self, page: &ListPage) -> sqlx::Result<Vec<RecordInfo>> {
-        let mut connection = self.shared.connection().await?;
+        let mut connection = self.shared.begin().await?;
         let after = page.after.as_ref().map_or(&[][..], |id| id.as_bytes());
-        let rows = sqlx::query(self.shared.sql.list.clone())
+        let rows = self
+            .shared
+            .query(&self.shared.sql.list)
             .bind(after)
             .bind(page.state.map(RecordState::as_str))
             .bind(i64::from(page.limit))
             .fetch_all(&mut *connection)
             .await;
-        connection.done();
-        rows?.iter().map(row::info).collect()
+        let rows = connection.finish(rows).await?;
+        rows.iter().map(row::info).collect()
     }
 
     async fn sweep_once(&self, limit: u32) -> sqlx::Result<Swept> {
-        let mut connection = self.shared.connection().await?;
+        let mut connection = self.shared.begin().await?;
         let swept = async {
-            let run = |sql: &crate::sql::Text| sqlx::query(sql.clone()).bind(i64::from(limit));
+            let run = |sql: &Text| self.shared.query(sql).bind(i64::from(limit));
             let sql = &self.shared.sql;
             let deleted = run(&sql.sweep).execute(&mut *connection).await?;
             let postponed = run(&sql.postpone).execute(&mut *connection).await?;
@@ -131,8 +170,7 @@ impl PostgresStore {
             Ok(Swept::new(deleted.rows_affected(), more && limit > 0))
         }
         .await;
-        connection.done();
-        swept
+        connection.finish(swept).await
     }
 }
 
@@ -165,6 +203,22 @@ impl Store for PostgresStore {
 
     async fn sweep(&self, limit: u32) -> Result<Swept, StoreError> {
         self.shared.bounded(|| self.sweep_once(limit)).await
+    }
+
+    async fn ended(&self, ids: &[RecordId]) -> Result<Vec<RecordId>, StoreError> {
+        let shared = &self.shared;
+        shared.bounded(|| resolve::ended(shared, ids)).await
+    }
+
+    async fn resolve(
+        &self,
+        id: &RecordId,
+        resolution: &Resolution,
+    ) -> Result<Resolved, StoreError> {
+        let shared = &self.shared;
+        shared
+            .bounded(|| resolve::resolve(shared, id, resolution))
+            .await
     }
 
     fn limits(&self) -> StoreLimits {

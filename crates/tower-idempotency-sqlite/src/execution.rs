@@ -1,19 +1,44 @@
 use std::{fmt, sync::Arc};
 
 use http::Extensions;
-use sqlx::sqlite::SqliteQueryResult;
+use sqlx::{
+    Sqlite,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteQueryResult},
+};
 use tower_idempotency_core::{
     Attempt, ClaimRequest, Completed, Execution, LeaseToken, RecordId, RecordState, Release,
-    Renewal, Retention, Settled, StoreError,
+    Renewal, Retention, Settled, Standing, StepJournal, StoreError,
 };
 
-use crate::{shared::Shared, sql};
+use crate::{fence::SqliteFence, shared::Shared, sql, steps::SqliteSteps};
+
+/// Names one execution to every statement that must be its owner's.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) id: RecordId,
+    pub(crate) token: LeaseToken,
+}
+
+/// Keeps a response, if the owner still is.
+pub(crate) fn complete<'q>(
+    owner: &'q Owner,
+    completed: &'q Completed,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    let response = &completed.response;
+    sqlx::query(sql::COMPLETE)
+        .bind(owner.id.as_bytes().as_slice())
+        .bind(owner.token.as_bytes().as_slice())
+        .bind(completed.retention.milliseconds())
+        .bind(response.status().as_u16())
+        .bind(response.head())
+        .bind(response.body().map(AsRef::<[u8]>::as_ref))
+}
 
 /// The lease on a record of a [`SqliteStore`](crate::SqliteStore).
 pub struct SqliteExecution {
-    shared: Arc<Shared>,
-    id: RecordId,
-    token: LeaseToken,
+    owner: Owner,
     attempt: Attempt,
     lease_ms: Option<i64>,
     abandoned_ms: Option<i64>,
@@ -23,9 +48,11 @@ pub struct SqliteExecution {
 impl SqliteExecution {
     pub(crate) fn new(shared: Arc<Shared>, request: &ClaimRequest, attempt: Attempt) -> Self {
         Self {
-            shared,
-            id: request.id,
-            token: request.token,
+            owner: Owner {
+                shared,
+                id: request.id,
+                token: request.token,
+            },
             attempt,
             lease_ms: Retention::For(request.lease).milliseconds(),
             abandoned_ms: request.abandoned_retention().milliseconds(),
@@ -35,11 +62,11 @@ impl SqliteExecution {
 
     async fn renew_once(&self) -> sqlx::Result<Renewal> {
         let renewed = sqlx::query(sql::RENEW)
-            .bind(self.id.as_bytes().as_slice())
-            .bind(self.token.as_bytes().as_slice())
+            .bind(self.owner.id.as_bytes().as_slice())
+            .bind(self.owner.token.as_bytes().as_slice())
             .bind(self.lease_ms)
             .bind(self.abandoned_ms)
-            .execute(&self.shared.writer)
+            .execute(&self.owner.shared.writer)
             .await?;
         Ok(if renewed.rows_affected() == 1 {
             Renewal::Renewed
@@ -49,15 +76,8 @@ impl SqliteExecution {
     }
 
     async fn complete_once(&self, completed: &Completed) -> sqlx::Result<Settled> {
-        let response = &completed.response;
-        let done = sqlx::query(sql::COMPLETE)
-            .bind(self.id.as_bytes().as_slice())
-            .bind(self.token.as_bytes().as_slice())
-            .bind(completed.retention.milliseconds())
-            .bind(response.status().as_u16())
-            .bind(response.head())
-            .bind(response.body().map(AsRef::<[u8]>::as_ref))
-            .execute(&self.shared.writer)
+        let done = complete(&self.owner, completed)
+            .execute(&self.owner.shared.writer)
             .await?;
         self.settled(&done, RecordState::Completed).await
     }
@@ -65,16 +85,16 @@ impl SqliteExecution {
     async fn release_once(&self, release: &Release) -> sqlx::Result<Settled> {
         let query = match release {
             Release::Failed(failure) => sqlx::query(sql::FAIL)
-                .bind(self.id.as_bytes().as_slice())
-                .bind(self.token.as_bytes().as_slice())
+                .bind(self.owner.id.as_bytes().as_slice())
+                .bind(self.owner.token.as_bytes().as_slice())
                 .bind(self.failed_ms)
                 .bind(failure.category.as_str())
                 .bind(&*failure.error),
             Release::Free => sqlx::query(sql::FREE)
-                .bind(self.id.as_bytes().as_slice())
-                .bind(self.token.as_bytes().as_slice()),
+                .bind(self.owner.id.as_bytes().as_slice())
+                .bind(self.owner.token.as_bytes().as_slice()),
         };
-        let done = query.execute(&self.shared.writer).await?;
+        let done = query.execute(&self.owner.shared.writer).await?;
         self.settled(&done, RecordState::Failed).await
     }
 
@@ -85,23 +105,27 @@ impl SqliteExecution {
         if done.rows_affected() == 1 {
             return Ok(Settled::Applied);
         }
-        let found: Option<String> = sqlx::query_scalar(sql::STATE_OF)
-            .bind(self.id.as_bytes().as_slice())
-            .bind(self.token.as_bytes().as_slice())
-            .fetch_optional(&self.shared.readers)
-            .await?;
-        Ok(if found.as_deref() == Some(state.as_str()) {
+        Ok(if self.state().await?.as_deref() == Some(state.as_str()) {
             Settled::Applied
         } else {
             Settled::Stale
         })
+    }
+
+    /// Says where this execution's record is; `None` if it is no longer this execution's.
+    async fn state(&self) -> sqlx::Result<Option<String>> {
+        sqlx::query_scalar(sql::STATE_OF)
+            .bind(self.owner.id.as_bytes().as_slice())
+            .bind(self.owner.token.as_bytes().as_slice())
+            .fetch_optional(&self.owner.shared.readers)
+            .await
     }
 }
 
 impl fmt::Debug for SqliteExecution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteExecution")
-            .field("id", &self.id)
+            .field("id", &self.owner.id)
             .field("attempt", &self.attempt)
             .finish_non_exhaustive()
     }
@@ -112,17 +136,34 @@ impl Execution for SqliteExecution {
         self.attempt
     }
 
-    fn install(&mut self, _: &mut Extensions) {}
+    fn install(&mut self, extensions: &mut Extensions) {
+        extensions.insert(SqliteFence(self.owner.clone()));
+    }
+
+    fn steps(&self) -> StepJournal {
+        StepJournal::new(SqliteSteps(self.owner.clone()))
+    }
+
+    async fn standing(&mut self) -> Result<Standing, StoreError> {
+        let state = self.owner.shared.bounded(|| self.state()).await?;
+        Ok(Standing::of(state.as_deref()))
+    }
 
     async fn renew(&mut self) -> Result<Renewal, StoreError> {
-        self.shared.bounded(|| self.renew_once()).await
+        self.owner.shared.bounded(|| self.renew_once()).await
     }
 
     async fn complete(&mut self, completed: &Completed) -> Result<Settled, StoreError> {
-        self.shared.bounded(|| self.complete_once(completed)).await
+        self.owner
+            .shared
+            .bounded(|| self.complete_once(completed))
+            .await
     }
 
     async fn release(&mut self, release: &Release) -> Result<Settled, StoreError> {
-        self.shared.bounded(|| self.release_once(release)).await
+        self.owner
+            .shared
+            .bounded(|| self.release_once(release))
+            .await
     }
 }

@@ -38,10 +38,15 @@ mod builder;
 mod claim;
 mod error;
 mod execution;
+mod fence;
 mod open;
+mod resolve;
 mod row;
 mod shared;
 mod sql;
+mod steps;
 mod store;
 
-pub use crate::{builder::SqliteStoreBuilder, execution::SqliteExecution, store::SqliteStore};
+pub use crate::{
+    builder::SqliteStoreBuilder, execution::SqliteExecution, fence::SqliteFence, store::SqliteStore,
+};

@@ -48,6 +48,7 @@ SET token = ?2, fingerprint = ?3, state = 'in_progress',
     takeover = iif(expires_at <= now, 0, state = 'in_progress'),
     created_at = iif(expires_at <= now, now, created_at),
     lease_expires_at = now + ?6, ended_at = NULL, expires_at = now + ?6 + ?7,
+    steps = iif(coalesce(expires_at <= now, false) OR fingerprint <> ?3, NULL, steps),
     response_status = NULL, response_head = NULL, response_body = NULL,
     failure_category = NULL, failure_error = NULL
 FROM clock
@@ -69,7 +70,7 @@ pub(crate) const COMPLETE: &str = "
 WITH clock AS (SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER) AS now)
 UPDATE idempotency_keys
 SET state = 'completed', lease_expires_at = NULL, ended_at = now, expires_at = now + ?3,
-    response_status = ?4, response_head = ?5, response_body = ?6
+    steps = NULL, response_status = ?4, response_head = ?5, response_body = ?6
 FROM clock
 WHERE id = ?1 AND token = ?2 AND state = 'in_progress' AND coalesce(expires_at > now, true)";
 
@@ -93,6 +94,46 @@ pub(crate) const STATE_OF: &str = "
 SELECT state FROM idempotency_keys
 WHERE id = ?1 AND token = ?2
   AND coalesce(expires_at > CAST(round(unixepoch('subsec') * 1000) AS INTEGER), true)";
+
+/// Reads the results of steps. `?1` id, `?2` token.
+pub(crate) const LOAD_STEPS: &str = "
+SELECT steps FROM idempotency_keys
+WHERE id = ?1 AND token = ?2 AND state = 'in_progress'";
+
+/// Keeps the results of steps. `?1` id, `?2` token, `?3` steps.
+pub(crate) const KEEP_STEPS: &str = "
+UPDATE idempotency_keys
+SET steps = ?3
+WHERE id = ?1 AND token = ?2 AND state = 'in_progress'
+  AND coalesce(expires_at > CAST(round(unixepoch('subsec') * 1000) AS INTEGER), true)";
+
+/// Resolves a key that nobody is at work on with a response.
+///
+/// `?1` id, `?2` the new token, `?3` retention, `?4` status, `?5` head, `?6` body.
+pub(crate) const ANSWER: &str = "
+WITH clock AS (SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER) AS now)
+UPDATE idempotency_keys
+SET token = ?2, state = 'completed', lease_expires_at = NULL, ended_at = now,
+    expires_at = now + ?3, steps = NULL, failure_category = NULL, failure_error = NULL,
+    response_status = ?4, response_head = ?5, response_body = ?6
+FROM clock
+WHERE id = ?1 AND coalesce(expires_at > now, true)
+  AND (state = 'failed' OR (state = 'in_progress' AND lease_expires_at <= now))";
+
+/// Frees a key that nobody is at work on. `?1` id.
+pub(crate) const FREE_ABANDONED: &str = "
+DELETE FROM idempotency_keys
+WHERE id = ?1
+  AND coalesce(expires_at > CAST(round(unixepoch('subsec') * 1000) AS INTEGER), true)
+  AND (state = 'failed' OR (state = 'in_progress'
+       AND lease_expires_at <= CAST(round(unixepoch('subsec') * 1000) AS INTEGER)))";
+
+/// Says who is at work on a key, and for how long. `?1` id.
+pub(crate) const REMAINING: &str = "
+WITH clock AS (SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER) AS now)
+SELECT state, coalesce(lease_expires_at - now, 0) AS remaining_ms
+FROM idempotency_keys, clock
+WHERE id = ?1 AND coalesce(expires_at > now, true)";
 
 /// Reads one record. `?1` id.
 pub(crate) const LOOKUP: &str = "

@@ -2,11 +2,11 @@ use std::{fmt, path::Path, sync::Arc};
 
 use sqlx::SqlitePool;
 use tower_idempotency_core::{
-    Claim, ClaimRequest, ListPage, Record, RecordId, RecordInfo, RecordState, Store, StoreError,
-    StoreLimits, Swept,
+    Claim, ClaimRequest, ListPage, Record, RecordId, RecordInfo, RecordState, Resolution, Resolved,
+    Store, StoreError, StoreLimits, Swept,
 };
 
-use crate::{SqliteExecution, SqliteStoreBuilder, claim, row, shared::Shared, sql};
+use crate::{SqliteExecution, SqliteStoreBuilder, claim, resolve, row, shared::Shared, sql};
 
 /// SQLite holds a gigabyte in a column. This leaves room, and memory.
 const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
@@ -118,6 +118,22 @@ impl Store for SqliteStore {
 
     async fn sweep(&self, limit: u32) -> Result<Swept, StoreError> {
         self.shared.bounded(|| self.sweep_once(limit)).await
+    }
+
+    async fn ended(&self, ids: &[RecordId]) -> Result<Vec<RecordId>, StoreError> {
+        let shared = &self.shared;
+        shared.bounded(|| resolve::ended(shared, ids)).await
+    }
+
+    async fn resolve(
+        &self,
+        id: &RecordId,
+        resolution: &Resolution,
+    ) -> Result<Resolved, StoreError> {
+        let shared = &self.shared;
+        shared
+            .bounded(|| resolve::resolve(shared, id, resolution))
+            .await
     }
 
     fn limits(&self) -> StoreLimits {

@@ -1,20 +1,28 @@
 //! Claims and sweeps are index look-ups, whatever the statistics say.
 
 use sqlx::{AssertSqlSafe, Row};
-use tower_idempotency_core::{Execution, Release, Settled, Store};
+use tower_idempotency_core::{Execution, Release, Resolution, Settled, Steps, Store};
 use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::run;
 
-use crate::support::{Postgres, acquire, complete, pool, postgres, request};
+use crate::support::{Postgres, acquire, complete, completed, pool, postgres, request};
 
 /// Lets the store prepare all its statements on its only connection.
 async fn exercise(store: &PostgresStore) {
     let mut execution = acquire(store, &request("plan")).await;
     let _ = execution.renew().await.unwrap();
+    let _ = execution.standing().await.unwrap();
+    let _ = execution.steps().load().await.unwrap();
+    let _ = execution.steps().keep(&Steps::from("{}")).await.unwrap();
     let settled = execution.release(&Release::Free).await.unwrap();
     assert_eq!(settled, Settled::Applied);
     let mut execution = acquire(store, &request("plan")).await;
     complete(&mut execution).await;
+    let id = request("plan").id;
+    let _ = store.ended(&[id]).await.unwrap();
+    let _ = store.resolve(&id, &Resolution::Free).await.unwrap();
+    let answer = Resolution::Answer(completed(200));
+    let _ = store.resolve(&id, &answer).await.unwrap();
     assert!(store.lookup(&request("plan").id).await.unwrap().is_some());
     store.pool().acquire().await.unwrap();
     let _ = store.sweep(10).await.unwrap();
@@ -34,7 +42,7 @@ async fn plans(store: &PostgresStore) -> Vec<String> {
         .unwrap();
     let prepared = "SELECT name, coalesce(cardinality(parameter_types), 0)
                     FROM pg_prepared_statements
-                    WHERE statement ~ 'clock' AND statement !~ 'pg_prepared_statements'";
+                    WHERE cardinality(parameter_types) > 0 AND statement ~ 'idempotency_keys' AND statement !~ 'pg_prepared_statements'";
     let prepared: Vec<(String, i32)> = sqlx::query_as(prepared)
         .fetch_all(&mut *connection)
         .await
@@ -56,7 +64,7 @@ async fn plans(store: &PostgresStore) -> Vec<String> {
 /// On a table of a few pages the sweep may as well read them.
 async fn assert_look_ups(store: &PostgresStore, when: &str, is_small: bool) {
     let plans = plans(store).await;
-    assert!(plans.len() >= 6, "{when}: only {} statements", plans.len());
+    assert!(plans.len() >= 13, "{when}: only {} statements", plans.len());
     for plan in plans {
         let sweeps = plan.contains("sweep_at");
         let reads_all = plan.contains("Seq Scan on idempotency_keys");

@@ -116,12 +116,15 @@ impl Harness for Postgres {
     async fn advance(&self, by: Duration) {
         let ms = by.as_millis();
         self.execute(&format!(
-            "UPDATE idempotency_keys SET
+            // Not a part of what is tested, so it does not give way to it.
+            "BEGIN ISOLATION LEVEL READ COMMITTED;
+             UPDATE idempotency_keys SET
                  created_at = created_at - {ms} * interval '1 ms',
                  lease_expires_at = lease_expires_at - {ms} * interval '1 ms',
                  ended_at = ended_at - {ms} * interval '1 ms',
                  expires_at = expires_at - {ms} * interval '1 ms',
-                 sweep_at = sweep_at - {ms} * interval '1 ms'"
+                 sweep_at = sweep_at - {ms} * interval '1 ms';
+             COMMIT"
         ))
         .await;
     }

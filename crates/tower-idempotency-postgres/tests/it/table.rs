@@ -140,6 +140,8 @@ fn nothing_that_identifies_a_request_but_its_key_and_scope_is_kept() {
             "response_head",
             "route",
             "state",
+            // What the handler itself returned from its steps.
+            "steps",
         ];
         assert_eq!(columns, known);
     });

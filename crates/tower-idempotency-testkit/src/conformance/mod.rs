@@ -8,9 +8,11 @@
     reason = "a case says that a store is wrong by panicking, and only so"
 )]
 
+pub mod attempts;
 pub mod claim;
 pub mod complete;
 pub mod concurrency;
+pub mod ended;
 pub mod expiry;
 pub mod hammer;
 pub mod lookup;
@@ -18,6 +20,8 @@ pub mod lost_acknowledgement;
 pub mod release;
 pub mod renew;
 pub mod replay;
+pub mod resolve;
+pub mod steps;
 mod support;
 pub mod sweep;
 pub mod takeover;
@@ -151,6 +155,24 @@ macro_rules! conformance_cases {
             concurrency: a_sweep_spares_a_key_that_is_begun_anew;
             concurrency: sweeping_disturbs_nobody;
             concurrency: dropped_claims_leave_the_key_usable;
+            attempts: the_last_failure_exhausts_a_key;
+            attempts: the_last_dead_lease_is_not_taken_over;
+            attempts: a_higher_bound_goes_on;
+            attempts: a_freed_key_has_all_its_attempts;
+            resolve: a_held_key_is_answered;
+            resolve: a_held_key_is_freed;
+            resolve: a_failed_key_is_answered;
+            resolve: a_live_lease_is_not_resolved;
+            resolve: a_completed_key_is_not_resolved;
+            resolve: an_absent_key_is_not_resolved;
+            steps: an_execution_finds_its_own_steps;
+            steps: a_takeover_finds_the_steps;
+            steps: a_failed_execution_leaves_its_steps;
+            steps: another_request_finds_no_steps;
+            steps: a_key_begun_anew_has_no_steps;
+            steps: an_execution_knows_where_it_stands;
+            ended: ended_executions_are_told_apart;
+            ended: many_keys_are_asked_about_at_once;
             hammer: many_workers_never_own_one_key_at_once;
         }
     };

@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tower_idempotency_core::{
     Claim, ClaimRequest, Completed, Execution, Failure, Fingerprint, IdempotencyKey, Record,
-    Release, Renewal, Retention, Scope, Settled, Store, StoredResponse, Swept,
+    RecordId, Release, Renewal, Resolution, Resolved, Retention, Scope, Settled, Standing, Steps,
+    Store, StoredResponse, Swept,
 };
 
 /// The lease of every case.
@@ -37,6 +38,7 @@ pub(super) fn again(request: &ClaimRequest) -> ClaimRequest {
     );
     other.lease = request.lease;
     other.crash_policy = request.crash_policy;
+    other.max_attempts = request.max_attempts;
     other.retention = request.retention;
     other.failed_retention = request.failed_retention;
     other
@@ -83,6 +85,7 @@ pub(super) fn name<E>(claim: &Claim<E>) -> &'static str {
         Claim::Completed(_) => "completed",
         Claim::Mismatch => "mismatch",
         Claim::OutcomeUnknown => "outcome unknown",
+        Claim::Exhausted => "exhausted",
     }
 }
 
@@ -137,6 +140,9 @@ pub(super) async fn assert_fenced<St: Store>(
     request: &ClaimRequest,
 ) {
     let before = lookup(store, request).await;
+    assert_eq!(standing(execution).await, Standing::Lost);
+    let kept = execution.steps().keep(&Steps::from("stale")).await;
+    assert_eq!(kept.expect("the store answers"), Settled::Stale);
     assert_eq!(renew(execution).await, Renewal::Lost);
     let after = lookup(store, request).await;
     assert_eq!(after, before, "renewed by a stale owner");
@@ -149,6 +155,35 @@ pub(super) async fn assert_fenced<St: Store>(
         let after = lookup(store, request).await;
         assert_eq!(after, before, "released by a stale owner");
     }
+}
+
+pub(super) async fn standing<E: Execution>(execution: &mut E) -> Standing {
+    execution.standing().await.expect("the store answers")
+}
+
+pub(super) async fn resolve<St: Store>(
+    store: &St,
+    id: &RecordId,
+    resolution: &Resolution,
+) -> Resolved {
+    let resolved = store.resolve(id, resolution).await;
+    resolved.expect("the store answers")
+}
+
+pub(super) async fn ended<St: Store>(store: &St, ids: &[RecordId]) -> Vec<RecordId> {
+    store.ended(ids).await.expect("the store answers")
+}
+
+/// Reads the results of steps that an execution finds.
+pub(super) async fn steps<E: Execution>(execution: &E) -> Option<Steps> {
+    let loaded = execution.steps().load().await;
+    loaded.expect("the store answers")
+}
+
+/// Keeps results of steps for an execution that must still own its key.
+pub(super) async fn keep_steps<E: Execution>(execution: &E, text: &str) {
+    let kept = execution.steps().keep(&Steps::from(text)).await;
+    assert_eq!(kept.expect("the store answers"), Settled::Applied);
 }
 
 /// Claims and completes a key.

@@ -15,6 +15,8 @@ pub enum Verb {
     Claim,
     /// `Execution::complete`.
     Complete,
+    /// `Store::ended`.
+    Ended,
     /// `Store::list`.
     List,
     /// `Store::lookup`.
@@ -23,6 +25,10 @@ pub enum Verb {
     Release,
     /// `Execution::renew`.
     Renew,
+    /// `Store::resolve`.
+    Resolve,
+    /// `Execution::standing`.
+    Standing,
     /// `Store::sweep`.
     Sweep,
 }

@@ -1,7 +1,8 @@
 use http::Extensions;
 use tower_idempotency_core::{
     Attempt, Claim, ClaimRequest, Completed, Execution, ListPage, Record, RecordId, RecordInfo,
-    Release, Renewal, Settled, Store, StoreError, StoreLimits, Swept,
+    Release, Renewal, Resolution, Resolved, Settled, Standing, StepJournal, Store, StoreError,
+    StoreLimits, Swept,
 };
 
 use super::{Faults, Verb};
@@ -82,6 +83,20 @@ impl<St: Store> Store for FaultStore<St> {
         self.faults.play(Verb::Sweep, self.inner.sweep(limit)).await
     }
 
+    async fn ended(&self, ids: &[RecordId]) -> Result<Vec<RecordId>, StoreError> {
+        self.faults.play(Verb::Ended, self.inner.ended(ids)).await
+    }
+
+    async fn resolve(
+        &self,
+        id: &RecordId,
+        resolution: &Resolution,
+    ) -> Result<Resolved, StoreError> {
+        self.faults
+            .play(Verb::Resolve, self.inner.resolve(id, resolution))
+            .await
+    }
+
     fn limits(&self) -> StoreLimits {
         self.inner.limits()
     }
@@ -101,6 +116,16 @@ impl<E: Execution> Execution for FaultExecution<E> {
 
     fn install(&mut self, extensions: &mut Extensions) {
         self.inner.install(extensions);
+    }
+
+    fn steps(&self) -> StepJournal {
+        self.inner.steps()
+    }
+
+    async fn standing(&mut self) -> Result<Standing, StoreError> {
+        self.faults
+            .play(Verb::Standing, self.inner.standing())
+            .await
     }
 
     async fn renew(&mut self) -> Result<Renewal, StoreError> {

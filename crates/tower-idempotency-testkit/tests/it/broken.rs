@@ -12,7 +12,8 @@ use std::{
 use http::Extensions;
 use tower_idempotency_core::{
     Attempt, Claim, ClaimRequest, Completed, Execution, LeaseToken, ListPage, Record, RecordId,
-    RecordInfo, Release, Renewal, Settled, Store, StoreError, StoreLimits, Swept,
+    RecordInfo, Release, Renewal, Resolution, Resolved, Settled, Standing, StepJournal, Store,
+    StoreError, StoreLimits, Swept,
 };
 use tower_idempotency_memory::MemoryStore;
 use tower_idempotency_testkit::{
@@ -132,6 +133,18 @@ impl Store for BrokenStore {
         }
     }
 
+    async fn ended(&self, ids: &[RecordId]) -> Result<Vec<RecordId>, StoreError> {
+        self.inner.ended(ids).await
+    }
+
+    async fn resolve(
+        &self,
+        id: &RecordId,
+        resolution: &Resolution,
+    ) -> Result<Resolved, StoreError> {
+        self.inner.resolve(id, resolution).await
+    }
+
     fn limits(&self) -> StoreLimits {
         self.inner.limits()
     }
@@ -144,6 +157,14 @@ impl Execution for BrokenExecution {
 
     fn install(&mut self, extensions: &mut Extensions) {
         self.inner.install(extensions);
+    }
+
+    fn steps(&self) -> StepJournal {
+        self.inner.steps()
+    }
+
+    async fn standing(&mut self) -> Result<Standing, StoreError> {
+        self.inner.standing().await
     }
 
     async fn renew(&mut self) -> Result<Renewal, StoreError> {

@@ -1,0 +1,85 @@
+//! Completing a record inside the handler's transaction.
+
+use std::fmt;
+
+use sqlx::{Executor, Sqlite, SqliteConnection, Transaction};
+use tower_idempotency_core::{Completed, FencedTransaction, Settled, StoreError, StoreErrorKind};
+
+use crate::{
+    error,
+    execution::{Owner, complete},
+};
+
+/// The fence of one execution: what a transaction on the store's file is completed with.
+///
+/// It is in the extensions of every request that was claimed in a
+/// [`SqliteStore`](crate::SqliteStore); `Idempotency::complete_in` takes it from there.
+///
+/// SQLite has one writer: from its first write to its commit, the handler's transaction keeps
+/// every other write on the file waiting, claims of other keys included. Duplicates are answered
+/// meanwhile, since they only read. Begin the transaction with `BEGIN IMMEDIATE`, late, and keep
+/// it short.
+#[derive(Clone)]
+pub struct SqliteFence(pub(crate) Owner);
+
+impl fmt::Debug for SqliteFence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteFence")
+            .field("id", &self.0.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FencedTransaction<SqliteFence> for Transaction<'_, Sqlite> {
+    async fn complete(
+        &mut self,
+        fence: &SqliteFence,
+        completed: &Completed,
+    ) -> Result<Settled, StoreError> {
+        require_foreign_keys(self).await?;
+        match complete(&fence.0, completed).execute(&mut **self).await {
+            Ok(done) if done.rows_affected() == 1 => Ok(Settled::Applied),
+            Ok(_) => {
+                spoil(self).await?;
+                Ok(Settled::Stale)
+            }
+            Err(error) => {
+                spoil(self).await?;
+                Err(error::store_error(error))
+            }
+        }
+    }
+}
+
+/// Refuses a connection on which [`spoil`] would do nothing.
+async fn require_foreign_keys(transaction: &mut SqliteConnection) -> Result<(), StoreError> {
+    let on: bool = sqlx::query_scalar("PRAGMA foreign_keys")
+        .fetch_one(transaction)
+        .await
+        .map_err(error::store_error)?;
+    if on {
+        return Ok(());
+    }
+    let why = "the handler's connection has `foreign_keys` off, without which a transaction that \
+               lost its lease could be committed: leave it on, as the driver does by default";
+    Err(StoreError::new(StoreErrorKind::Internal, why))
+}
+
+/// Makes the transaction impossible to commit.
+///
+/// SQLite knows no aborted transactions. A foreign key that is checked at the commit, and that
+/// nothing satisfies, has the same end; the table goes with the rollback.
+async fn spoil(transaction: &mut SqliteConnection) -> Result<(), StoreError> {
+    const SPOIL: &str = "
+        CREATE TEMP TABLE IF NOT EXISTS idempotency_lease_was_lost (
+            id INTEGER PRIMARY KEY,
+            never INTEGER NOT NULL
+                REFERENCES idempotency_lease_was_lost (id) DEFERRABLE INITIALLY DEFERRED
+        );
+        INSERT INTO idempotency_lease_was_lost (never) VALUES (-1);";
+    transaction
+        .execute(sqlx::raw_sql(SPOIL))
+        .await
+        .map_err(error::store_error)?;
+    Ok(())
+}
