@@ -35,12 +35,16 @@ impl Connection {
 
     /// Takes a connection for one operation, in a transaction where what lies between needs it.
     pub(crate) async fn begin(pool: &PgPool, pooling: Pooling) -> sqlx::Result<Self> {
-        let mut connection = Self::from_pool(pool).await?;
+        Self::from_pool(pool).await?.again(pooling).await
+    }
+
+    /// Begins another operation on the connection of one that has ended.
+    pub(crate) async fn again(mut self, pooling: Pooling) -> sqlx::Result<Self> {
         if pooling.needs_transactions() {
-            connection.execute(BEGIN).await?;
-            connection.in_transaction = true;
+            self.execute(BEGIN).await?;
+            self.in_transaction = true;
         }
-        Ok(connection)
+        Ok(self)
     }
 
     /// Ends the operation, with the transaction around it if there is one.

@@ -1,5 +1,7 @@
 //! Telling the driver's errors apart, by code and never by text.
 
+use std::borrow::Cow;
+
 use sqlx::Error;
 use tower_idempotency_core::{StoreError, StoreErrorKind};
 
@@ -20,6 +22,23 @@ pub(crate) fn is_passing(error: &Error) -> bool {
         }),
         _ => false,
     }
+}
+
+/// Tells whether two transactions met, and this one was chosen to give way.
+pub(crate) fn is_conflict(error: &Error) -> bool {
+    // serialization_failure, deadlock_detected
+    matches!(sqlstate(error).as_deref(), Some("40001" | "40P01"))
+}
+
+/// Tells whether the server has refused to commit, so that the transaction is certainly undone.
+///
+/// An error of the connection or of its end says nothing of the sort.
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    sqlstate(error).is_some_and(|code| !code.starts_with("08") && !code.starts_with("57"))
+}
+
+fn sqlstate(error: &Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
 }
 
 fn kind(error: &Error) -> StoreErrorKind {

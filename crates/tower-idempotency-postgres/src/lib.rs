@@ -69,8 +69,15 @@ mod shared;
 mod sql;
 mod steps;
 mod store;
+mod transactional;
 
 pub use crate::{
     builder::PostgresStoreBuilder, execution::PostgresExecution, fence::PostgresFence,
     pooling::Pooling, store::PostgresStore,
+};
+#[cfg(feature = "axum")]
+pub use transactional::TxRejection;
+pub use transactional::{
+    Isolation, TransactionExecution, TransactionalStore, TransactionalStoreBuilder, Tx,
+    TxConnection, TxUnavailable,
 };

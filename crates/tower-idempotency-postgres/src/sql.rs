@@ -9,9 +9,11 @@
 //!   nothing waits for them.
 //! - Each is one look-up by the primary key, or by `sweep_at`.
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use tower_idempotency_core::RecordId;
 
 use crate::schema::Schema;
 
@@ -40,6 +42,12 @@ pub(crate) struct Sql {
     pub(crate) free_abandoned: Text,
     pub(crate) remaining: Text,
     pub(crate) ended: Text,
+    pub(crate) keep_in_transaction: Text,
+    pub(crate) note_failure: Text,
+    pub(crate) forget: Text,
+    pub(crate) load_steps_beside: Text,
+    pub(crate) held_locks: Text,
+    find: Text,
 }
 
 /// One statement; cheap to hand to the driver.
@@ -75,7 +83,26 @@ impl Sql {
             free_abandoned: text(FREE_ABANDONED),
             remaining: text(REMAINING),
             ended: text(ENDED),
+            keep_in_transaction: text(KEEP_IN_TRANSACTION),
+            note_failure: text(NOTE_FAILURE),
+            forget: text(FORGET),
+            load_steps_beside: text(LOAD_STEPS_BESIDE),
+            held_locks: text(HELD_LOCKS),
+            find: text(FIND),
         }
+    }
+
+    /// Returns the statement that reads a record for a claim, with the identity written into it:
+    /// for the simple protocol, which carries several statements in one round trip.
+    pub(crate) fn find_literally(&self, id: &RecordId) -> String {
+        let mut literal = String::with_capacity(80);
+        literal.push_str("'\\x");
+        for byte in id.as_bytes() {
+            // Writing to a string cannot fail.
+            let _ = write!(literal, "{byte:02x}");
+        }
+        literal.push_str("'::bytea");
+        self.find.0.replace("/* id */", &literal)
     }
 }
 
@@ -336,6 +363,109 @@ LEFT JOIN LATERAL (
 ) AS record ON true
 WHERE (state = 'in_progress' AND lease_expires_at > now AND expires_at > now) IS NOT TRUE";
 
+/// Reads the record for a transactional claim, which has the key's lock already.
+const FIND: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+SELECT state, token, fingerprint, attempt, takeover, expires_at <= now AS expired,
+       coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint
+           AS remaining_ms,
+       response_status, response_head, response_body
+FROM /* schema. */idempotency_keys, clock
+WHERE id = /* id */";
+
+/// Keeps a response in the handler's transaction.
+///
+/// The mark says that the transaction is still the one of the claim. A record that is there is
+/// replaced only if it is the one that the claim saw, or this execution's own.
+///
+/// `$1` id, `$2` token, `$3` retention, `$4` status, `$5` head, `$6` body, `$7` fingerprint,
+/// `$8` namespace, `$9` principal, `$10` route, `$11` key, `$12` attempt, `$13` takeover,
+/// `$14` the token that was seen.
+const KEEP_IN_TRANSACTION: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+INSERT INTO /* schema. */idempotency_keys AS record
+    (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
+     created_at, ended_at, expires_at, sweep_at,
+     response_status, response_head, response_body)
+SELECT $1, $2, $7, $8, $9, $10, $11, 'completed', $12, $13, now, now,
+       coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+       coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+       $4, $5, $6
+FROM clock
+WHERE current_setting('tower_idempotency.token', true) = $2::text
+ON CONFLICT (id) DO UPDATE
+SET token = excluded.token, fingerprint = excluded.fingerprint, state = 'completed',
+    attempt = excluded.attempt, takeover = excluded.takeover,
+    created_at = CASE WHEN record.expires_at <= excluded.created_at
+                      THEN excluded.created_at ELSE record.created_at END,
+    lease_expires_at = NULL, ended_at = excluded.ended_at,
+    expires_at = excluded.expires_at, sweep_at = excluded.sweep_at,
+    steps = NULL, failure_category = NULL, failure_error = NULL,
+    response_status = excluded.response_status, response_head = excluded.response_head,
+    response_body = excluded.response_body
+WHERE record.token IN ($14, $2)
+  AND (record.state <> 'completed' OR record.expires_at <= excluded.created_at)";
+
+/// Records that a transactional execution failed, or would have if it went no further, and the
+/// results of its steps.
+///
+/// `$1` id, `$2` token, `$3` failed retention, `$4` category, `$5` error, `$6` fingerprint,
+/// `$7` namespace, `$8` principal, `$9` route, `$10` key, `$11` attempt, `$12` takeover,
+/// `$13` the token that was seen, `$14` the results of steps, or NULL to leave them.
+const NOTE_FAILURE: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+INSERT INTO /* schema. */idempotency_keys AS record
+    (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
+     created_at, ended_at, expires_at, sweep_at, failure_category, failure_error, steps)
+SELECT $1, $2, $6, $7, $8, $9, $10, 'failed', $11, $12, now, now,
+       coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+       coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+       $4, $5, $14
+FROM clock
+ON CONFLICT (id) DO UPDATE
+SET token = excluded.token, fingerprint = excluded.fingerprint, state = 'failed',
+    attempt = excluded.attempt, takeover = excluded.takeover,
+    created_at = CASE WHEN record.expires_at <= excluded.created_at
+                      THEN excluded.created_at ELSE record.created_at END,
+    lease_expires_at = NULL, ended_at = excluded.ended_at,
+    expires_at = excluded.expires_at, sweep_at = excluded.sweep_at,
+    failure_category = excluded.failure_category, failure_error = excluded.failure_error,
+    steps = CASE WHEN excluded.steps IS NOT NULL THEN excluded.steps
+                 WHEN record.fingerprint = excluded.fingerprint
+                      AND record.expires_at > excluded.created_at THEN record.steps END,
+    response_status = NULL, response_head = NULL, response_body = NULL
+WHERE record.token IN ($13, $2)
+  AND (record.state <> 'completed' OR record.expires_at <= excluded.created_at)";
+
+/// Removes what a transactional execution has found or left beside its transaction.
+///
+/// `$1` id, `$2` token, `$3` the token that was seen.
+const FORGET: &str = "
+DELETE FROM /* schema. */idempotency_keys
+WHERE id = $1 AND token IN ($3, $2)
+  AND (state <> 'completed' OR expires_at <= clock_timestamp())";
+
+/// Reads the results of steps for a transactional execution.
+///
+/// `$1` id, `$2` token, `$3` the token that was seen, `$4` fingerprint.
+const LOAD_STEPS_BESIDE: &str = "
+SELECT steps
+FROM /* schema. */idempotency_keys
+WHERE id = $1 AND token IN ($3, $2) AND fingerprint = $4 AND state <> 'completed'
+  AND expires_at > clock_timestamp()";
+
+/// Tells which of the keys' locks somebody holds. `$1` locks.
+const HELD_LOCKS: &str = "
+SELECT lock
+FROM unnest($1::bigint[]) AS asked (lock)
+WHERE EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND classid::bigint = (lock >> 32) & 4294967295
+      AND objid::bigint = lock & 4294967295
+)";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,6 +493,12 @@ mod tests {
             &sql.free_abandoned,
             &sql.remaining,
             &sql.ended,
+            &sql.keep_in_transaction,
+            &sql.note_failure,
+            &sql.forget,
+            &sql.load_steps_beside,
+            &sql.held_locks,
+            &sql.find,
         ];
         for Text(text) in all {
             let text = text.to_lowercase();

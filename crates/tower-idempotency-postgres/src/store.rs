@@ -63,6 +63,10 @@ impl PostgresStore {
         Self::checked(connect::pool_with(options).await?).await
     }
 
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     async fn checked(pool: PgPool) -> Result<Self, StoreError> {
         let store = Self::new(pool);
         store.check().await?;

@@ -6,8 +6,8 @@ use tower_idempotency_core::{
 };
 
 use crate::{
-    IdempotencyLayer, KeySource, Outcome, Principal, ProblemRenderer, ReplayedHeaders,
-    ResponseHeaders, Stored, SweepPolicy, WaitPolicy,
+    ConflictPolicy, IdempotencyLayer, KeySource, Outcome, Principal, ProblemRenderer,
+    ReplayedHeaders, ResponseHeaders, Stored, SweepPolicy, WaitPolicy,
     outcome::OutcomeHook,
     runtime::Runtime,
     scope_rule::ScopeRule,
@@ -58,7 +58,7 @@ impl<St: Store> IdempotencyLayerBuilder<St> {
         Self {
             store: Arc::clone(&shared.store),
             runtime: Arc::clone(&shared.runtime),
-            settings: shared.settings.clone(),
+            settings: Settings::clone(&shared.settings),
         }
     }
 
@@ -171,6 +171,26 @@ impl<St: Store> IdempotencyLayerBuilder<St> {
     /// Says what happens to a key whose execution ended without a trace. Default: `Retry`.
     pub fn crash_policy(mut self, policy: CrashPolicy) -> Self {
         self.settings.crash_policy = policy;
+        self
+    }
+
+    /// Executes a key at most so often, counted over failures and crashes. Default: without bound.
+    ///
+    /// After that a key whose last attempt failed is answered 409 `ATTEMPTS_EXHAUSTED`, and one
+    /// whose last attempt ended without a trace 409 `OUTCOME_UNKNOWN`, until the record expires or
+    /// an operator resolves it with [`Store::resolve`]. 0 is refused.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.settings.max_attempts = Some(attempts);
+        self
+    }
+
+    /// Runs a request again whose transaction met another one. Default: not.
+    ///
+    /// Only a transactional store has transactions to run again.
+    /// Without it, and after the last retry, the client is answered 503
+    /// `TRANSACTION_ROLLED_BACK`, and can retry by itself.
+    pub fn retry_conflicts(mut self, policy: ConflictPolicy) -> Self {
+        self.settings.conflicts = Some(policy);
         self
     }
 

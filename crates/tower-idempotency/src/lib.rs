@@ -125,11 +125,13 @@
 mod admission;
 mod body;
 mod builder;
+mod conflict_policy;
 mod digest;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
 mod handle;
+mod keep;
 mod key_source;
 mod layer;
 mod log;
@@ -155,8 +157,9 @@ pub use crate::extract::MissingIdempotency;
 pub use crate::{
     body::{RequestBody, ResponseBody},
     builder::IdempotencyLayerBuilder,
+    conflict_policy::ConflictPolicy,
     future::ResponseFuture,
-    handle::Idempotency,
+    handle::{CompleteInError, Idempotency, StepError, StepErrorKind},
     key_source::KeySource,
     layer::IdempotencyLayer,
     outcome::{Outcome, Settlement},
@@ -171,8 +174,8 @@ pub use crate::{
 };
 #[doc(no_inline)]
 pub use tower_idempotency_core::{
-    Attempt, BoxStore, ConfigError, CrashPolicy, FingerprintPolicy, IdempotencyKey, KeyError,
-    KeyFormat, KeySyntax, Retention, Scope, Store,
+    Attempt, BoxStore, ConfigError, CrashPolicy, FencedTransaction, FingerprintPolicy,
+    IdempotencyKey, KeyError, KeyFormat, KeySyntax, Resolution, Resolved, Retention, Scope, Store,
 };
 
 /// Any error, as bodies report it.

@@ -26,11 +26,13 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Settlement {
-    /// The store failed to keep the response. It is tried again in the background,
+    /// The store failed to keep the response, or it is not known whether it is kept. It is tried again in the background,
     /// and the key is not given up meanwhile.
     Pending,
     /// The key can be claimed again.
     Released,
+    /// The transaction that held effect and response was rolled back, and the key is free.
+    RolledBack,
     /// The response is kept.
     Stored,
     /// That the request was executed is kept, without the body.

@@ -9,8 +9,8 @@ use tower_idempotency_core::{
 };
 
 use crate::{
-    KeySource, Principal, ProblemRenderer, ReplayedHeaders, ResponseHeaders, Stored, SweepPolicy,
-    WaitPolicy, outcome::OutcomeHook, scope_rule::ScopeRule,
+    ConflictPolicy, KeySource, Principal, ProblemRenderer, ReplayedHeaders, ResponseHeaders,
+    Stored, SweepPolicy, WaitPolicy, outcome::OutcomeHook, scope_rule::ScopeRule,
 };
 
 /// The page that the problem documents link to, unless the user names one of their own.
@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) max_response_bytes: usize,
     pub(crate) lease: Duration,
     pub(crate) crash_policy: CrashPolicy,
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) conflicts: Option<ConflictPolicy>,
     pub(crate) stored: Stored,
     pub(crate) retention: Retention,
     pub(crate) failed_retention: Retention,
@@ -73,6 +75,8 @@ impl Settings {
             max_response_bytes: MIB,
             lease: ClaimRequest::DEFAULT_LEASE,
             crash_policy: CrashPolicy::default(),
+            max_attempts: None,
+            conflicts: None,
             stored: Stored::default(),
             retention: Retention::COMPLETED,
             failed_retention: Retention::FAILED,
@@ -95,6 +99,13 @@ impl Settings {
             return Err(ConfigError::new("key_sources", "[]", "must name a source"));
         }
         self.key_sources.iter().try_for_each(KeySource::validate)?;
+        if self.max_attempts == Some(0) {
+            let must = "must be at least 1, or nothing would ever run";
+            return Err(ConfigError::new("max_attempts", "0", must));
+        }
+        if let Some(conflicts) = &self.conflicts {
+            conflicts.validate()?;
+        }
         self.validate_times(limits)?;
         self.validate_sizes(limits)?;
         if let Err(url) = &self.docs_url {

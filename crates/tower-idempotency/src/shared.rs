@@ -16,7 +16,7 @@ use crate::{Outcome, Problem, ProblemCode, ResponseBody, runtime::Runtime, setti
 pub(crate) struct Shared<St> {
     pub(crate) store: Arc<St>,
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     /// The places for duplicates that wait.
     pub(crate) places: Arc<Semaphore>,
 }
@@ -28,7 +28,7 @@ impl<St> Shared<St> {
             store,
             runtime,
             places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
-            settings,
+            settings: Arc::new(settings),
         }
     }
 

@@ -6,7 +6,7 @@ use tower_idempotency_core::ConfigError;
 ///
 /// A waiter holds no connection of the store's.
 /// The end of an execution in the same process wakes it at once; for executions elsewhere,
-/// one waiter for each key asks the store now and then, on behalf of all.
+/// one task of the process asks the store now and then, about all keys that are waited for.
 ///
 /// A waiter whose client has left keeps its place until its time is over,
 /// and runs the handler if the key becomes free: it was asked for, and a retry finds its answer.
@@ -19,7 +19,7 @@ pub struct WaitPolicy {
     /// How many duplicates may wait at a time in this process; further ones get 409 at once.
     /// Default: 1,000. Each waiter holds its request's body.
     pub waiters: usize,
-    /// The pause between two questions to the store for one key, lengthened by up to a quarter
+    /// The pause between two questions to the store, lengthened by up to a quarter
     /// at random. Default: 100 ms.
     pub poll_every: Duration,
 }

@@ -1,11 +1,8 @@
-//! Waking duplicates that wait for an execution in the same process.
+//! Waking duplicates that wait for an execution.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::Notify;
@@ -13,46 +10,57 @@ use tower_idempotency_core::RecordId;
 
 /// The keys that somebody waits for.
 #[derive(Debug, Default)]
-pub(crate) struct Wakers(Mutex<HashMap<RecordId, Entry>>);
+pub(crate) struct Wakers(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    entries: HashMap<RecordId, Entry>,
+    /// Whether somebody asks the store about all of them.
+    polling: bool,
+}
 
 #[derive(Debug, Default)]
 struct Entry {
     waiters: usize,
-    waited: Arc<Waited>,
-}
-
-/// One key that somebody waits for.
-#[derive(Debug, Default)]
-pub(crate) struct Waited {
-    pub(crate) settled: Notify,
-    /// Whether one of the waiters asks the store on behalf of all.
-    polled: AtomicBool,
+    ended: Arc<Notify>,
 }
 
 impl Wakers {
     /// Joins those who wait for `id`.
     pub(crate) fn join(&self, id: RecordId) -> Waiter<'_> {
-        let mut entries = self.lock();
-        let entry = entries.entry(id).or_default();
+        let mut state = self.lock();
+        let entry = state.entries.entry(id).or_default();
         entry.waiters += 1;
-        let waited = Arc::clone(&entry.waited);
         Waiter {
             wakers: self,
             id,
-            waited,
-            polls: false,
+            ended: Arc::clone(&entry.ended),
         }
     }
 
     /// Wakes those who wait for `id`: its execution has ended.
     pub(crate) fn wake(&self, id: &RecordId) {
-        if let Some(entry) = self.lock().get(id) {
-            entry.waited.settled.notify_waiters();
+        if let Some(entry) = self.lock().entries.get(id) {
+            entry.ended.notify_waiters();
         }
     }
 
-    /// The map is changed in single steps, so a panic elsewhere cannot leave it half done.
-    fn lock(&self) -> MutexGuard<'_, HashMap<RecordId, Entry>> {
+    /// Returns true to whoever shall ask the store from now on.
+    pub(crate) fn begins_polling(&self) -> bool {
+        !std::mem::replace(&mut self.lock().polling, true)
+    }
+
+    /// Returns all keys that somebody waits for; `None` ends the polling, since nobody does.
+    pub(crate) fn waited_for(&self) -> Option<Vec<RecordId>> {
+        let mut state = self.lock();
+        state.polling = !state.entries.is_empty();
+        state
+            .polling
+            .then(|| state.entries.keys().copied().collect())
+    }
+
+    /// The state is changed in single steps, so a panic elsewhere cannot leave it half done.
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,31 +70,46 @@ impl Wakers {
 pub(crate) struct Waiter<'a> {
     wakers: &'a Wakers,
     id: RecordId,
-    pub(crate) waited: Arc<Waited>,
-    polls: bool,
-}
-
-impl Waiter<'_> {
-    /// Becomes the one who asks the store, if nobody is.
-    pub(crate) fn polls(&mut self) -> bool {
-        self.polls = self.polls || !self.waited.polled.swap(true, Ordering::AcqRel);
-        self.polls
-    }
+    pub(crate) ended: Arc<Notify>,
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        if self.polls {
-            self.waited.polled.store(false, Ordering::Release);
-            // Somebody else has to ask from now on: let all look again.
-            self.waited.settled.notify_waiters();
-        }
-        let mut entries = self.wakers.lock();
-        if let Some(entry) = entries.get_mut(&self.id) {
+        let mut state = self.wakers.lock();
+        if let Some(entry) = state.entries.get_mut(&self.id) {
             entry.waiters -= 1;
             if entry.waiters == 0 {
-                entries.remove(&self.id);
+                state.entries.remove(&self.id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_idempotency_core::{IdempotencyKey, Scope};
+
+    use super::*;
+
+    fn id(key: &str) -> RecordId {
+        let key = IdempotencyKey::new(key).unwrap();
+        RecordId::new(&Scope::new("alice", "POST /payments"), &key)
+    }
+
+    #[test]
+    fn one_polls_as_long_as_somebody_waits() {
+        let wakers = Wakers::default();
+        let first = wakers.join(id("a"));
+        assert!(wakers.begins_polling());
+        let second = wakers.join(id("a"));
+        let other = wakers.join(id("b"));
+        assert!(!wakers.begins_polling());
+        assert_eq!(wakers.waited_for().map(|ids| ids.len()), Some(2));
+        drop((first, other));
+        assert_eq!(wakers.waited_for(), Some(vec![id("a")]));
+        drop(second);
+        assert_eq!(wakers.waited_for(), None);
+        let _again = wakers.join(id("a"));
+        assert!(wakers.begins_polling());
     }
 }

@@ -6,6 +6,8 @@ use http::StatusCode;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ProblemCode {
+    /// 409: every attempt that a key has was used, and the last one failed.
+    AttemptsExhausted,
     /// 400: the key is malformed, repeated, too long or of another format than asked for.
     IdempotencyKeyInvalid,
     /// 400: the route requires a key and the request has none.
@@ -28,6 +30,10 @@ pub enum ProblemCode {
     RequestTooLarge,
     /// 500: a response is kept and cannot be read back; the handler was not run again.
     StoredResponseUnreadable,
+    /// 500: the handler said success, but has not committed the transaction it completed in.
+    TransactionNotCommitted,
+    /// 503: the handler ran in a transaction that was rolled back.
+    TransactionRolledBack,
 }
 
 impl ProblemCode {
@@ -35,6 +41,7 @@ impl ProblemCode {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::AttemptsExhausted => "ATTEMPTS_EXHAUSTED",
             Self::IdempotencyKeyInvalid => "IDEMPOTENCY_KEY_INVALID",
             Self::IdempotencyKeyMissing => "IDEMPOTENCY_KEY_MISSING",
             Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
@@ -46,6 +53,8 @@ impl ProblemCode {
             Self::RequestInProgress => "REQUEST_IN_PROGRESS",
             Self::RequestTooLarge => "REQUEST_TOO_LARGE",
             Self::StoredResponseUnreadable => "STORED_RESPONSE_UNREADABLE",
+            Self::TransactionNotCommitted => "TRANSACTION_NOT_COMMITTED",
+            Self::TransactionRolledBack => "TRANSACTION_ROLLED_BACK",
         }
     }
 
@@ -58,11 +67,15 @@ impl ProblemCode {
             | Self::RequestBodyUnreadable => StatusCode::BAD_REQUEST,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::IdempotencyScopeMissing => StatusCode::FORBIDDEN,
-            Self::IdempotencyStoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::HandlerPanicked | Self::StoredResponseUnreadable => {
-                StatusCode::INTERNAL_SERVER_ERROR
+            Self::IdempotencyStoreUnavailable | Self::TransactionRolledBack => {
+                StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::OutcomeUnknown | Self::RequestInProgress => StatusCode::CONFLICT,
+            Self::HandlerPanicked
+            | Self::StoredResponseUnreadable
+            | Self::TransactionNotCommitted => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::AttemptsExhausted | Self::OutcomeUnknown | Self::RequestInProgress => {
+                StatusCode::CONFLICT
+            }
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         }
     }
@@ -71,6 +84,7 @@ impl ProblemCode {
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
+            Self::AttemptsExhausted => "Every attempt of this operation has failed",
             Self::IdempotencyKeyInvalid => "The idempotency key is invalid",
             Self::IdempotencyKeyMissing => "An idempotency key is required",
             Self::IdempotencyKeyReused => "The idempotency key was used with another request",
@@ -82,6 +96,8 @@ impl ProblemCode {
             Self::RequestInProgress => "The first request with this key is in progress",
             Self::RequestTooLarge => "The request body is too large",
             Self::StoredResponseUnreadable => "The stored response cannot be read",
+            Self::TransactionNotCommitted => "The request was not carried out",
+            Self::TransactionRolledBack => "The request could not be carried out at present",
         }
     }
 
@@ -89,6 +105,9 @@ impl ProblemCode {
     #[must_use]
     pub(crate) const fn detail(self) -> &'static str {
         match self {
+            Self::AttemptsExhausted => {
+                "The request is not tried again. Ask the operator of this service."
+            }
             Self::IdempotencyKeyInvalid => {
                 "Send one Idempotency-Key of 1 to 255 printable ASCII characters."
             }
@@ -113,6 +132,9 @@ impl ProblemCode {
             Self::RequestTooLarge => "Send a smaller request.",
             Self::StoredResponseUnreadable => {
                 "The request was carried out. Do not use a new key; ask the operator of this service."
+            }
+            Self::TransactionNotCommitted | Self::TransactionRolledBack => {
+                "Nothing was done. Send the same request again with the same key."
             }
         }
     }

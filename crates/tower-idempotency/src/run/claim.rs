@@ -2,14 +2,15 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tower_idempotency_core::{Claim, ClaimRequest, Store, StoreError};
 
-use crate::{WaitPolicy, shared::Shared, wake::Waiter};
+use super::poll;
+use crate::shared::Shared;
 
 /// Claims the key; where the layer waits, an execution in progress is waited for.
 pub(super) async fn claim<St: Store>(
-    shared: &Shared<St>,
+    shared: &Arc<Shared<St>>,
     request: &ClaimRequest,
 ) -> Result<Claim<St::Execution>, StoreError> {
     let first = shared.store.claim(request).await?;
@@ -19,31 +20,21 @@ pub(super) async fn claim<St: Store>(
     let Ok(_place) = shared.places.try_acquire() else {
         return Ok(first);
     };
-    let mut waiter = shared.runtime.wakers.join(request.id);
+    let waiter = shared.runtime.wakers.join(request.id);
+    poll::begin(shared, *policy);
     let deadline = Instant::now() + policy.at_most;
     loop {
         // Registered before the store is asked: an end in between is not missed.
-        let waited = Arc::clone(&waiter.waited);
-        let mut settled = pin!(waited.settled.notified());
-        settled.as_mut().enable();
+        let mut ended = pin!(waiter.ended.notified());
+        ended.as_mut().enable();
         let claim = shared.store.claim(request).await?;
         if !matches!(claim, Claim::InProgress { .. }) || Instant::now() >= deadline {
             return Ok(claim);
         }
         tokio::select! {
-            () = settled => {}
-            () = next_poll(&mut waiter, policy) => {}
+            () = ended => {}
             () = sleep_until(deadline) => {}
         }
-    }
-}
-
-/// Ends when it is time to ask the store again; never for those whom another waiter asks for.
-async fn next_poll(waiter: &mut Waiter<'_>, policy: &WaitPolicy) {
-    if waiter.polls() {
-        sleep(with_jitter(policy.poll_every)).await;
-    } else {
-        std::future::pending::<()>().await;
     }
 }
 

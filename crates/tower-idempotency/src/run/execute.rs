@@ -4,25 +4,28 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_idempotency_core::{Execution, Store};
 use tower_service::Service;
 
 use super::{
-    Job,
+    Executed, Job,
     capture::Captured,
     heartbeat::keep_alive,
     settle::{Ended, Settling},
 };
-use crate::{Idempotency, ResponseBody};
+use crate::Idempotency;
 
 impl<S, St: Store> Job<S, St> {
     /// Runs the handler under the lease and settles the execution before it answers.
+    ///
+    /// The request is kept for another run only if there may be one.
     pub(super) async fn execute<ReqBody, B>(
-        self,
+        &mut self,
         mut execution: St::Execution,
-    ) -> Result<Response<ResponseBody<B>>, S::Error>
+        may_run_again: bool,
+    ) -> Result<Executed<B>, S::Error>
     where
         S: Service<Request<ReqBody>, Response = Response<B>> + Send + 'static,
         S::Future: Send,
@@ -32,13 +35,15 @@ impl<S, St: Store> Job<S, St> {
         B::Error: Send,
     {
         let shared = Arc::clone(&self.guarded.shared);
-        let handle = Idempotency::new(self.claim.key.clone(), execution.attempt());
-        let mut request = self.request.map(ReqBody::from);
-        request.extensions_mut().insert(handle.clone());
-        execution.install(request.extensions_mut());
+        let request = if may_run_again {
+            self.request.clone()
+        } else {
+            std::mem::take(&mut self.request)
+        };
+        let (request, handle) = self.prepare(request.map(ReqBody::from), &mut execution);
 
         let cap = shared.settings.max_response_bytes;
-        let mut inner = self.guarded.inner;
+        let inner = &mut self.guarded.inner;
         let work = async move {
             let response = inner.call(request).await?;
             Ok(Captured::read(response, cap).await)
@@ -56,7 +61,30 @@ impl<S, St: Store> Job<S, St> {
             execution,
             id,
             wishes: handle.wishes(),
+            may_run_again,
         };
         settling.settle(ended).await
+    }
+
+    /// Puts into the request what the handler may take.
+    fn prepare<ReqBody>(
+        &self,
+        mut request: Request<ReqBody>,
+        execution: &mut St::Execution,
+    ) -> (Request<ReqBody>, Idempotency) {
+        let mut granted = Extensions::new();
+        execution.install(&mut granted);
+        let handle = Idempotency::new(
+            self.claim.key.clone(),
+            self.claim.id,
+            execution.attempt(),
+            Arc::clone(&self.guarded.shared.settings),
+            granted.clone(),
+            execution.steps(),
+        );
+        let extensions = request.extensions_mut();
+        extensions.extend(granted);
+        extensions.insert(handle.clone());
+        (request, handle)
     }
 }

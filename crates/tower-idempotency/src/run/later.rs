@@ -55,6 +55,10 @@ async fn retry<E: Execution>(
                 tracing::warn!(record = %id, "a key was taken over before its response was stored");
                 return;
             }
+            Err(error) if error.kind().is_undone() => {
+                tracing::warn!(record = %id, "a transaction was rolled back; its key is free");
+                return;
+            }
             Err(error) => completed = easier(completed, &error),
         }
         if let Err(error) = execution.renew().await {

@@ -16,20 +16,24 @@
 mod capture;
 mod claim;
 mod execute;
+mod fenced;
 mod heartbeat;
 mod later;
+mod poll;
 mod read;
 mod replay;
 mod settle;
 mod sweep;
 
-use std::sync::Arc;
+use std::{future::poll_fn, num::NonZeroU32, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
+use tokio::time::sleep;
 use tower_idempotency_core::{
-    Claim, ClaimRequest, FingerprintInput, IdempotencyKey, Store, StoreError, StoreErrorKind,
+    Claim, ClaimRequest, FingerprintInput, IdempotencyKey, LeaseToken, Store, StoreError,
+    StoreErrorKind,
 };
 use tower_service::Service;
 use tracing::Instrument;
@@ -141,9 +145,22 @@ fn claim_request<St>(
     let mut claim = ClaimRequest::new(scope, key, fingerprint);
     claim.lease = settings.lease;
     claim.crash_policy = settings.crash_policy;
+    claim.max_attempts = settings.max_attempts.and_then(NonZeroU32::new);
     claim.retention = settings.retention;
     claim.failed_retention = settings.failed_retention;
     Ok(claim)
+}
+
+/// What an execution came to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is as large as the answer, and moved as seldom"
+)]
+enum Executed<B: Body> {
+    /// The client's answer.
+    Answered(Response<ResponseBody<B>>),
+    /// Its transaction met another one, and nothing of it is there.
+    RunAgain,
 }
 
 /// A request whose key is known, in a task of its own.
@@ -154,7 +171,7 @@ struct Job<S, St> {
 }
 
 impl<S, St: Store> Job<S, St> {
-    async fn run<ReqBody, B>(self) -> Result<Response<ResponseBody<B>>, S::Error>
+    async fn run<ReqBody, B>(mut self) -> Result<Response<ResponseBody<B>>, S::Error>
     where
         S: Service<Request<ReqBody>, Response = Response<B>> + Send + 'static,
         S::Future: Send,
@@ -164,23 +181,53 @@ impl<S, St: Store> Job<S, St> {
         B::Error: Send,
     {
         let shared = Arc::clone(&self.guarded.shared);
-        match claim::claim(&shared, &self.claim).await {
-            Ok(Claim::Acquired(execution)) => self.execute(execution).await,
-            Ok(Claim::Completed(response)) => {
-                Ok(replay::replay(&shared, &response, Outcome::Replayed))
+        let conflicts = shared.settings.conflicts;
+        let retries = conflicts.map_or(0, |policy| policy.retries);
+        let mut retry = 0;
+        loop {
+            let execution = match claim::claim(&shared, &self.claim).await {
+                Ok(Claim::Acquired(execution)) => execution,
+                Ok(other) => return Ok(self.not_acquired(other)),
+                Err(error) => return self.without_store(&error).await,
+            };
+            let may_run_again = retry < retries;
+            match self.execute(execution, may_run_again).await? {
+                Executed::Answered(response) => return Ok(response),
+                Executed::RunAgain => {}
             }
-            Ok(Claim::InProgress { remaining }) => {
-                Ok(shared.refuse(&in_progress(&shared, remaining.as_secs())))
+            tracing::debug!(record = %self.claim.id, retry, "a transaction is run again");
+            if let Some(policy) = conflicts {
+                sleep(policy.pause(retry)).await;
             }
-            Ok(Claim::Mismatch) => {
-                Ok(shared.refuse(&shared.problem(ProblemCode::IdempotencyKeyReused)))
-            }
-            Ok(Claim::OutcomeUnknown) => {
-                tracing::warn!(record = %self.claim.id, "a key waits for an operator to resolve it");
-                Ok(shared.refuse(&shared.problem(ProblemCode::OutcomeUnknown)))
-            }
-            Err(error) => self.without_store(&error).await,
+            retry += 1;
+            self.claim.token = LeaseToken::random();
+            poll_fn(|cx| self.guarded.inner.poll_ready(cx)).await?;
         }
+    }
+
+    /// Answers a request whose key somebody else has, or had.
+    fn not_acquired<B: Body>(&self, claim: Claim<St::Execution>) -> Response<ResponseBody<B>> {
+        let shared = &self.guarded.shared;
+        let code = match claim {
+            Claim::Completed(response) => {
+                return replay::replay(shared, &response, Outcome::Replayed);
+            }
+            Claim::InProgress { remaining } => {
+                return shared.refuse(&in_progress(shared, remaining.as_secs()));
+            }
+            Claim::OutcomeUnknown => {
+                tracing::warn!(record = %self.claim.id, "a key waits for an operator to resolve it");
+                ProblemCode::OutcomeUnknown
+            }
+            Claim::Exhausted => {
+                tracing::warn!(record = %self.claim.id, "a key has had all its attempts");
+                ProblemCode::AttemptsExhausted
+            }
+            Claim::Mismatch => ProblemCode::IdempotencyKeyReused,
+            // The caller has taken this one.
+            Claim::Acquired(_) => ProblemCode::RequestInProgress,
+        };
+        shared.refuse(&shared.problem(code))
     }
 
     /// Answers when the store could not say whether the request is a retry.

@@ -17,13 +17,22 @@ pub(super) fn replay<St, B: Body>(
     stored: &StoredResponse,
     outcome: Outcome,
 ) -> Response<ResponseBody<B>> {
+    let mut response = unmarked(shared, stored);
+    let marks = &shared.settings.response_headers;
+    marks.mark_replay(&mut response, stored.is_tombstone());
+    shared.report(outcome, &mut response);
+    response
+}
+
+/// Makes the response itself, without saying that it is a replay.
+pub(super) fn unmarked<St, B: Body>(
+    shared: &Shared<St>,
+    stored: &StoredResponse,
+) -> Response<ResponseBody<B>> {
     let data = stored.body().cloned().unwrap_or_default();
     let mut response = Response::new(ResponseBody::whole(data, None));
     *response.status_mut() = stored.status();
     *response.headers_mut() = headers(shared, stored);
-    let marks = &shared.settings.response_headers;
-    marks.mark_replay(&mut response, stored.is_tombstone());
-    shared.report(outcome, &mut response);
     response
 }
 

@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body;
 use tower_idempotency_core::{
-    Completed, Execution, Failure, RecordId, Release, Settled, Store, StoredResponse,
+    Completed, Execution, Failure, RecordId, Release, Settled, Store, StoreErrorKind,
+    StoredResponse,
 };
 
 use super::{
+    Executed,
     capture::{Captured, CapturedBody},
     in_progress, later, replay,
 };
 use crate::{
-    Outcome, ProblemCode, ResponseBody, Settlement, handle::Wishes, settings::Settings,
+    Outcome, Problem, ProblemCode, ResponseBody, Settlement,
+    handle::{Fenced, Wishes},
+    keep,
+    settings::Settings,
     shared::Shared,
 };
 
@@ -37,6 +42,10 @@ enum Settledness {
     Ours(Settlement),
     /// Somebody else has taken the key over.
     Stale,
+    /// The execution was a transaction, and it met another one: nothing of it is there.
+    Conflict(Settlement),
+    /// Whether the effect is there is not known: the client must not be told that it is.
+    Unknown,
 }
 
 /// An execution at its end.
@@ -45,72 +54,101 @@ pub(super) struct Settling<St: Store> {
     pub(super) execution: St::Execution,
     pub(super) id: RecordId,
     pub(super) wishes: Wishes,
+    pub(super) may_run_again: bool,
 }
 
 impl<St: Store> Settling<St> {
     /// Completes or releases the key, then makes the client's answer.
-    pub(super) async fn settle<B, E>(
-        self,
-        ended: Ended<B, E>,
-    ) -> Result<Response<ResponseBody<B>>, E>
+    pub(super) async fn settle<B, E>(mut self, ended: Ended<B, E>) -> Result<Executed<B>, E>
     where
         B: Body<Data = Bytes>,
     {
         let shared = Arc::clone(&self.shared);
         let id = self.id;
-        match ended {
+        let may_run_again = self.may_run_again;
+        if let Fenced::Tried(stored) = std::mem::take(&mut self.wishes.fenced) {
+            return self.settle_fenced(ended, stored).await;
+        }
+        let (settledness, response) = match ended {
             Ended::Answered(captured) => {
-                let verdict = verdict(&shared.settings, self.wishes, &captured);
-                let settledness = self.carry_out(verdict).await;
-                Ok(answer(&shared, id, settledness, captured.into_response()).await)
+                let verdict = verdict(&shared.settings, &self.wishes, &captured);
+                (self.carry_out(verdict).await, captured.into_response())
             }
             Ended::Failed(error) => {
                 let failure = Failure::transient("the service failed without a response");
-                let _ = self
-                    .carry_out(Verdict::Release(Release::Failed(failure)))
-                    .await;
+                let verdict = Verdict::Release(Release::Failed(failure));
+                let settledness = self.carry_out(verdict).await;
+                if may_run_again && matches!(settledness, Settledness::Conflict(_)) {
+                    return Ok(Executed::RunAgain);
+                }
                 shared.announce(Outcome::Executed(Settlement::Released));
-                Err(error)
+                return Err(error);
             }
             Ended::Panicked => {
-                tracing::error!(record = %id, "a handler panicked");
-                let response = shared.render(&shared.problem(ProblemCode::HandlerPanicked));
-                let settledness = self
-                    .carry_out(panic_verdict(&shared.settings, &response))
-                    .await;
+                let response = panic_answer(&shared, id);
+                let verdict = panic_verdict(&shared.settings, &response);
                 let response = response.map(|bytes| ResponseBody::whole(bytes, None));
-                Ok(answer(&shared, id, settledness, response).await)
+                (self.carry_out(verdict).await, response)
+            }
+        };
+        if may_run_again && matches!(settledness, Settledness::Conflict(_)) {
+            return Ok(Executed::RunAgain);
+        }
+        let answer = answer(&shared, id, settledness, response).await;
+        Ok(Executed::Answered(answer))
+    }
+
+    async fn carry_out(self, verdict: Verdict) -> Settledness {
+        let (shared, id) = (Arc::clone(&self.shared), self.id);
+        let settledness = match verdict {
+            Verdict::Keep(completed) => self.keep(completed).await,
+            Verdict::Release(release) => self.release(&release).await,
+        };
+        shared.runtime.wakers.wake(&id);
+        settledness
+    }
+
+    async fn keep(mut self, completed: Completed) -> Settledness {
+        let error = match self.execution.complete(&completed).await {
+            Ok(Settled::Applied) if completed.response.is_tombstone() => {
+                return Settledness::Ours(Settlement::Tombstone);
+            }
+            Ok(Settled::Applied) => return Settledness::Ours(Settlement::Stored),
+            Ok(Settled::Stale) => return Settledness::Stale,
+            Err(error) => error,
+        };
+        let chain = crate::log::chain(&error);
+        match error.kind() {
+            StoreErrorKind::Conflict => Settledness::Conflict(Settlement::RolledBack),
+            StoreErrorKind::RolledBack => {
+                tracing::error!(record = %self.id, error = chain, "a transaction was rolled back");
+                Settledness::Ours(Settlement::RolledBack)
+            }
+            kind => {
+                tracing::error!(record = %self.id, error = chain, "a response could not be stored yet");
+                later::complete_later(self.shared, self.execution, self.id, completed);
+                if kind == StoreErrorKind::CommitUnknown {
+                    Settledness::Unknown
+                } else {
+                    Settledness::Ours(Settlement::Pending)
+                }
             }
         }
     }
 
-    async fn carry_out(mut self, verdict: Verdict) -> Settledness {
-        let settledness = match verdict {
-            Verdict::Keep(completed) => match self.execution.complete(&completed).await {
-                Ok(Settled::Applied) if completed.response.is_tombstone() => {
-                    Settledness::Ours(Settlement::Tombstone)
-                }
-                Ok(Settled::Applied) => Settledness::Ours(Settlement::Stored),
-                Ok(Settled::Stale) => Settledness::Stale,
-                Err(error) => {
-                    let error = crate::log::chain(&error);
-                    tracing::error!(record = %self.id, error, "a response could not be stored yet");
-                    later::complete_later(self.shared, self.execution, self.id, completed);
-                    return Settledness::Ours(Settlement::Pending);
-                }
-            },
-            Verdict::Release(release) => match self.execution.release(&release).await {
-                Ok(Settled::Applied) => Settledness::Ours(Settlement::Released),
-                Ok(Settled::Stale) => Settledness::Stale,
-                Err(error) => {
-                    let error = crate::log::chain(&error);
-                    tracing::warn!(record = %self.id, error, "a key is free only when its lease ends");
-                    Settledness::Ours(Settlement::Released)
-                }
-            },
-        };
-        self.shared.runtime.wakers.wake(&self.id);
-        settledness
+    async fn release(mut self, release: &Release) -> Settledness {
+        match self.execution.release(release).await {
+            Ok(Settled::Applied) => Settledness::Ours(Settlement::Released),
+            Ok(Settled::Stale) => Settledness::Stale,
+            Err(error) if error.kind() == StoreErrorKind::Conflict => {
+                Settledness::Conflict(Settlement::Released)
+            }
+            Err(error) => {
+                let error = crate::log::chain(&error);
+                tracing::warn!(record = %self.id, error, "a key is free only when its lease ends");
+                Settledness::Ours(Settlement::Released)
+            }
+        }
     }
 }
 
@@ -121,8 +159,18 @@ async fn answer<St: Store, B: Body>(
     settledness: Settledness,
     mut response: Response<ResponseBody<B>>,
 ) -> Response<ResponseBody<B>> {
-    let Settledness::Ours(settlement) = settledness else {
-        return superseded(shared, id).await;
+    let settlement = match settledness {
+        Settledness::Stale => return superseded(shared, id).await,
+        Settledness::Ours(Settlement::RolledBack)
+        | Settledness::Conflict(Settlement::RolledBack) => {
+            let code = ProblemCode::TransactionRolledBack;
+            return not_done(shared, code, Settlement::RolledBack);
+        }
+        Settledness::Unknown => {
+            let code = ProblemCode::IdempotencyStoreUnavailable;
+            return not_done(shared, code, Settlement::Pending);
+        }
+        Settledness::Ours(settlement) | Settledness::Conflict(settlement) => settlement,
     };
     let marks = &shared.settings.response_headers;
     marks.clear(&mut response);
@@ -133,8 +181,31 @@ async fn answer<St: Store, B: Body>(
     response
 }
 
+/// Answers in the handler's place, whose effects are not there, or may not be.
+pub(super) fn not_done<St: Store, B: Body>(
+    shared: &Shared<St>,
+    code: ProblemCode,
+    settlement: Settlement,
+) -> Response<ResponseBody<B>> {
+    let mut response = shared.render(&Problem {
+        retry_after: code
+            .status()
+            .eq(&StatusCode::SERVICE_UNAVAILABLE)
+            .then_some(1),
+        ..shared.problem(code)
+    });
+    shared.report(Outcome::Executed(settlement), &mut response);
+    response.map(|bytes| ResponseBody::whole(bytes, None))
+}
+
+/// Answers for a handler that panicked.
+fn panic_answer<St: Store>(shared: &Shared<St>, id: RecordId) -> Response<Bytes> {
+    tracing::error!(record = %id, "a handler panicked");
+    shared.render(&shared.problem(ProblemCode::HandlerPanicked))
+}
+
 /// Answers for an execution that lost its key: with the winner's response, if it is there.
-async fn superseded<St: Store, B: Body>(
+pub(super) async fn superseded<St: Store, B: Body>(
     shared: &Shared<St>,
     id: RecordId,
 ) -> Response<ResponseBody<B>> {
@@ -157,7 +228,7 @@ async fn superseded<St: Store, B: Body>(
 }
 
 /// Decides what becomes of the key after a response.
-fn verdict<B: Body>(settings: &Settings, wishes: Wishes, captured: &Captured<B>) -> Verdict {
+fn verdict<B: Body>(settings: &Settings, wishes: &Wishes, captured: &Captured<B>) -> Verdict {
     if wishes.release {
         return Verdict::Release(Release::Free);
     }
@@ -175,7 +246,7 @@ fn verdict<B: Body>(settings: &Settings, wishes: Wishes, captured: &Captured<B>)
             return Verdict::Release(Release::Failed(failure));
         }
         CapturedBody::Whole { data, .. } if !wishes.omit_body => {
-            kept(status, &headers, data.clone())
+            keep::whole(status, &headers, data.clone())
         }
         CapturedBody::Whole { .. } | CapturedBody::Unfinished { .. } => {
             StoredResponse::tombstone(status, &headers)
@@ -183,21 +254,6 @@ fn verdict<B: Body>(settings: &Settings, wishes: Wishes, captured: &Captured<B>)
     };
     let retention = wishes.retention.unwrap_or(settings.retention);
     Verdict::Keep(Completed::new(response, retention))
-}
-
-/// Keeps no bytes with a status that has no body.
-fn kept(status: StatusCode, headers: &HeaderMap, data: Bytes) -> StoredResponse {
-    let bodiless = [
-        StatusCode::NO_CONTENT,
-        StatusCode::RESET_CONTENT,
-        StatusCode::NOT_MODIFIED,
-    ];
-    let data = if bodiless.contains(&status) {
-        Bytes::new()
-    } else {
-        data
-    };
-    StoredResponse::new(status, headers, data)
 }
 
 /// Says how a key is given up after a response that the policy does not keep.

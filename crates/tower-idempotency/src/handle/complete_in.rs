@@ -1,0 +1,129 @@
+//! Completing the record in the handler's own transaction.
+
+use std::{error::Error, fmt};
+
+use bytes::Bytes;
+use http::Response;
+use tower_idempotency_core::{Completed, FencedTransaction, Settled, StoreError, StoredResponse};
+
+use super::{Fenced, Idempotency};
+use crate::keep;
+
+impl Idempotency {
+    /// Keeps `response` in the handler's own database transaction, so that it is committed together
+    /// with the handler's effects, or not at all.
+    ///
+    /// Call it last, right before the commit, and return the same response. The lease's token is
+    /// compared in the transaction: an execution that stalled past its lease, and whose key
+    /// somebody else has taken over, cannot commit.
+    /// From here to the end of the transaction nobody can take the key over, however long that is.
+    ///
+    /// The transaction must be on the database that holds the records; the stores for Postgres and
+    /// SQLite take `sqlx::Transaction`. Which responses are kept is not asked here: this one is.
+    /// Its headers are filtered, and its body left out if it is over the layer's cap, as always.
+    ///
+    /// If the handler then does not commit, the key is given up; a response that says success is
+    /// replaced by a 500, since it would be a lie.
+    ///
+    /// # Errors
+    ///
+    /// [`CompleteInError`]; the transaction cannot be committed any more.
+    /// Return any response: the client gets the one that was kept by whoever has the key now.
+    ///
+    /// # Cancel safety
+    ///
+    /// After dropping the future, roll the transaction back.
+    ///
+    /// # Example
+    ///
+    /// For a whole handler see the documentation of the store's crate.
+    ///
+    /// ```
+    /// use http::{Response, StatusCode};
+    /// use tower_idempotency::{CompleteInError, FencedTransaction, Idempotency};
+    ///
+    /// /// Keeps "created" in a transaction of any store.
+    /// async fn created<F, T>(
+    ///     idempotency: &Idempotency,
+    ///     transaction: &mut T,
+    /// ) -> Result<Response<String>, CompleteInError>
+    /// where
+    ///     T: FencedTransaction<F>,
+    ///     F: Clone + Send + Sync + 'static,
+    /// {
+    ///     let mut response = Response::new("{\"paid\":100}".to_owned());
+    ///     *response.status_mut() = StatusCode::CREATED;
+    ///     idempotency.complete_in(transaction, &response).await?;
+    ///     Ok(response)
+    /// }
+    /// ```
+    pub async fn complete_in<F, T, B>(
+        &self,
+        transaction: &mut T,
+        response: &Response<B>,
+    ) -> Result<(), CompleteInError>
+    where
+        T: FencedTransaction<F>,
+        F: Clone + Send + Sync + 'static,
+        B: AsRef<[u8]>,
+    {
+        let Some(fence) = self.0.granted.get::<F>() else {
+            return Err(CompleteInError::Unsupported);
+        };
+        let stored = self.to_keep(response);
+        let retention = self.wishes().retention;
+        let retention = retention.unwrap_or(self.0.settings.retention);
+        let completed = Completed::new(stored.clone(), retention);
+        // Noted first: if this future is dropped, the store has to be asked all the same.
+        self.wish(|wishes| wishes.fenced = Fenced::Tried(stored));
+        match transaction.complete(fence, &completed).await {
+            Ok(Settled::Applied) => Ok(()),
+            Ok(Settled::Stale) => Err(CompleteInError::LeaseLost),
+            Err(error) => Err(CompleteInError::Store(error)),
+        }
+    }
+
+    fn to_keep<B: AsRef<[u8]>>(&self, response: &Response<B>) -> StoredResponse {
+        let data = response.body().as_ref();
+        let settings = &self.0.settings;
+        let headers = settings.replayed_headers.filter(response.headers());
+        if self.wishes().omit_body || data.len() > settings.max_response_bytes {
+            return StoredResponse::tombstone(response.status(), &headers);
+        }
+        keep::whole(response.status(), &headers, Bytes::copy_from_slice(data))
+    }
+}
+
+/// Why a response was not kept in the handler's transaction.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CompleteInError {
+    /// Another execution has the key: this one stalled past its lease.
+    LeaseLost,
+    /// The store's part of the transaction failed.
+    Store(StoreError),
+    /// The layer's store keeps no records where such a transaction could reach them,
+    /// or the request runs without protection since the store failed.
+    Unsupported,
+}
+
+impl fmt::Display for CompleteInError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LeaseLost => "another execution has taken the idempotency key over",
+            Self::Store(_) => "the response could not be kept in the transaction",
+            Self::Unsupported => {
+                "the layer's store cannot keep a response in a transaction of this kind"
+            }
+        })
+    }
+}
+
+impl Error for CompleteInError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::LeaseLost | Self::Unsupported => None,
+        }
+    }
+}
