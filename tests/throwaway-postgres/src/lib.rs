@@ -6,6 +6,7 @@
 //! Postgres refuses to run as root; root starts it as the user `postgres`, or `nobody`.
 
 mod binaries;
+mod port;
 mod server;
 mod shell;
 mod watchdog;

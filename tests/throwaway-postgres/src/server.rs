@@ -1,6 +1,5 @@
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -10,11 +9,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{Binaries, shell, watchdog::Watchdog};
+use crate::{Binaries, port::free_port, shell, watchdog::Watchdog};
 
 /// The bound of every wait for a server.
 const BOUND: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
+/// The line of `postmaster.pid`, counted from 0, that ends with the id of the shared memory.
+const SHARED_MEMORY: usize = 6;
 
 /// How a server is stopped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -134,6 +135,7 @@ impl Server {
             }
             sleep(POLL);
         }
+        self.remove_shared_memory();
         // The next server would take a dead process that nobody has waited for yet for a live one.
         fs::remove_file(self.data().join("postmaster.pid")).context("cannot remove the pid file")
     }
@@ -176,9 +178,11 @@ impl Server {
         initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8"]);
         shell::run(initdb.args(["--locale=C", "--no-sync"]))?;
         // Nothing here has to survive a power failure; kill -9 it does survive.
+        // A killed server leaves its dynamic shared memory: with `mmap`, inside of its folder.
         let settings = format!(
             "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n\
-             max_connections = 300\nfsync = off\nshared_buffers = 64MB\n",
+             max_connections = 300\nfsync = off\nshared_buffers = 64MB\n\
+             dynamic_shared_memory_type = mmap\n",
             self.port
         );
         let path = self.data().join("postgresql.auto.conf");
@@ -192,6 +196,18 @@ impl Server {
         let mut processes = children_of(&pid);
         processes.insert(0, pid);
         Ok(processes)
+    }
+
+    /// Removes the segment by which servers on the same data see each other.
+    ///
+    /// A killed server leaves it, and nobody but a server on the same data would remove it.
+    fn remove_shared_memory(&self) {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let line = file.lines().nth(SHARED_MEMORY).unwrap_or_default();
+        if let Some(segment) = line.split_whitespace().nth(1) {
+            // Without `ipcrm` 56 bytes stay, which is no reason to fail a test.
+            let _ = shell::run(Command::new("ipcrm").args(["-m", segment]));
+        }
     }
 
     fn data(&self) -> PathBuf {
@@ -228,11 +244,6 @@ fn fresh_folder(parent: &Path, user: Option<&str>) -> Result<PathBuf> {
     // A parent folder is closed to the server's user, as /root is.
     fs::remove_dir(&folder)?;
     fresh_folder(&fallback, Some(user))
-}
-
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no port is free")?;
-    Ok(listener.local_addr()?.port())
 }
 
 fn signal(name: &str, processes: &[String]) -> Result<()> {

@@ -53,6 +53,32 @@ fn a_server_can_be_stopped_killed_and_started_again() {
 }
 
 #[test]
+fn a_killed_server_leaves_no_shared_memory() {
+    let server = server();
+    let pid_file = server.folder().join("data/postmaster.pid");
+    let pid_file = std::fs::read_to_string(pid_file).unwrap();
+    let segment = pid_file.lines().nth(6).unwrap().split_whitespace().nth(1);
+    let segment = segment.unwrap().to_owned();
+    assert!(shared_segments().contains(&segment));
+    // What it maps lies in its own folder, which is removed in any case.
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", server.pid().unwrap()));
+    let maps = maps.unwrap();
+    assert!(maps.contains("/data/pg_dynshmem/mmap."), "{maps}");
+    assert!(!maps.contains("/dev/shm/PostgreSQL."), "{maps}");
+    server.kill().unwrap();
+    assert!(!shared_segments().contains(&segment));
+}
+
+fn shared_segments() -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    let ids = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().nth(1));
+    ids.flatten().map(str::to_owned).collect()
+}
+
+#[test]
 fn a_dropped_server_leaves_nothing() {
     let server = server();
     let (pid, folder) = (server.pid().unwrap(), server.folder().to_path_buf());
