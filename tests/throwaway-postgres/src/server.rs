@@ -2,6 +2,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    slice,
     sync::atomic::{AtomicU32, Ordering},
     thread::sleep,
     time::{Duration, Instant},
@@ -45,6 +46,21 @@ impl Server {
     ///
     /// With the end of the server's log, if it does not start within a minute.
     pub fn start(binaries: &Binaries, parent: &Path) -> Result<Self> {
+        Self::start_with(binaries, parent, &[])
+    }
+
+    /// Makes and starts a server with settings of `postgresql.conf` beside the usual ones.
+    ///
+    /// They win over the usual ones: `("fsync", "on")` makes commits durable, as in production.
+    ///
+    /// # Errors
+    ///
+    /// With the end of the server's log, if it does not start within a minute.
+    pub fn start_with(
+        binaries: &Binaries,
+        parent: &Path,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         let user = shell::server_user();
         let folder = fresh_folder(parent, user)?;
         let watchdog = Watchdog::watch(&folder)?;
@@ -55,7 +71,7 @@ impl Server {
             port: free_port()?,
             _watchdog: watchdog,
         };
-        server.initialise()?;
+        server.initialise(settings)?;
         server.start_again()?;
         Ok(server)
     }
@@ -158,6 +174,23 @@ impl Server {
         signal("CONT", &self.processes()?)
     }
 
+    /// Ends the session of every client, as `pg_terminate_backend` does, and returns their number.
+    ///
+    /// # Errors
+    ///
+    /// If the server is not running.
+    pub fn terminate_backends(&self) -> Result<usize> {
+        let pid = self.pid()?.to_string();
+        let backends = children_of(&pid).into_iter().filter(|pid| {
+            // The title names the client's address; the server's own processes have none.
+            let title = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            title.contains(" 127.0.0.1(")
+        });
+        // One that ends by itself just now needs no signal.
+        let terminated = backends.filter(|pid| signal("TERM", slice::from_ref(pid)).is_ok());
+        Ok(terminated.count())
+    }
+
     /// Returns the process id of the postmaster.
     ///
     /// # Errors
@@ -172,21 +205,13 @@ impl Server {
             .context("postmaster.pid begins with a process id")
     }
 
-    fn initialise(&self) -> Result<()> {
+    fn initialise(&self, settings: &[(&str, &str)]) -> Result<()> {
         let mut initdb = shell::command(self.user, self.binaries.program("initdb"));
         initdb.arg("-D").arg(self.data()).current_dir("/");
         initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8"]);
         shell::run(initdb.args(["--locale=C", "--no-sync"]))?;
-        // Nothing here has to survive a power failure; kill -9 it does survive.
-        // A killed server leaves its dynamic shared memory: with `mmap`, inside of its folder.
-        let settings = format!(
-            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n\
-             max_connections = 300\nfsync = off\nshared_buffers = 64MB\n\
-             dynamic_shared_memory_type = mmap\n",
-            self.port
-        );
         let path = self.data().join("postgresql.auto.conf");
-        fs::write(&path, settings)?;
+        fs::write(&path, settings_file(self.port, settings))?;
         self.user.map_or(Ok(()), |user| shell::give(&path, user))
     }
 
@@ -223,6 +248,22 @@ impl Server {
         let lines: Vec<_> = log.lines().rev().take(20).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Writes down all settings; of two for the same, Postgres takes the last.
+fn settings_file(port: u16, settings: &[(&str, &str)]) -> String {
+    // Nothing here has to survive a power failure; kill -9 it does survive.
+    // A killed server leaves its dynamic shared memory: with `mmap`, inside of its folder.
+    let mut file = format!(
+        "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n\
+         max_connections = 300\nfsync = off\nshared_buffers = 64MB\n\
+         dynamic_shared_memory_type = mmap\n"
+    );
+    for (name, value) in settings {
+        let quoted = value.replace('\'', "''");
+        file.push_str(&format!("{name} = '{quoted}'\n"));
+    }
+    file
 }
 
 /// Makes a folder that the server's user owns and can reach.

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sqlx::{Connection, PgConnection};
 use throwaway_postgres::{Binaries, Mode, Server};
 
 fn server() -> Server {
@@ -50,6 +51,49 @@ fn a_server_can_be_stopped_killed_and_started_again() {
     server.stop(Mode::Immediate).unwrap();
     server.start_again().unwrap();
     assert!(answers(&server));
+}
+
+#[test]
+fn settings_win_over_the_usual_ones() {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/postgres");
+    let binaries = Binaries::find(&cache).unwrap();
+    let settings = [("fsync", "on"), ("application_name", "it's")];
+    let server = Server::start_with(&binaries, &std::env::temp_dir(), &settings).unwrap();
+    let shown = runtime().block_on(async {
+        let mut client = PgConnection::connect(&server.url()).await.unwrap();
+        let sql = "SELECT current_setting('fsync'), reset_val FROM pg_settings \
+                   WHERE name = 'application_name'";
+        let row: (String, String) = sqlx::query_as(sql).fetch_one(&mut client).await.unwrap();
+        row
+    });
+    assert_eq!(shown, ("on".to_owned(), "it's".to_owned()));
+}
+
+#[test]
+fn terminated_backends_have_lost_their_clients() {
+    let server = server();
+    runtime().block_on(async {
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(PgConnection::connect(&server.url()).await.unwrap());
+        }
+        assert_eq!(server.terminate_backends().unwrap(), 3);
+        for client in &mut clients {
+            // Whoever asks before the signal is there is answered once more.
+            let bound = Instant::now() + Duration::from_secs(20);
+            while client.ping().await.is_ok() {
+                assert!(Instant::now() < bound, "the session goes on");
+            }
+        }
+    });
+    eventually("no backend is left", || {
+        server.terminate_backends().unwrap() == 0
+    });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
 }
 
 #[test]
