@@ -1,6 +1,12 @@
 //! Replies that a client of Postgres never hears.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use fault_proxy::{AfterSwallow, Direction, Fault, FaultProxy};
 use sqlx::{
@@ -12,33 +18,45 @@ use tokio::time::timeout;
 
 use crate::{BOUND, MOMENT, soon};
 
-/// A server of the test's own with one table, and a proxy before it.
+/// One for all tests; it is removed when this process has ended.
+static SERVER: LazyLock<Server> = LazyLock::new(|| {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/postgres");
+    let binaries = Binaries::provide(None, &cache).unwrap();
+    Server::start(&binaries, &std::env::temp_dir()).unwrap()
+});
+
+/// A schema of the test's own with one table, and a proxy before its server.
 struct Stage {
     proxy: FaultProxy,
-    server: Server,
+    schema: String,
 }
 
 impl Stage {
     async fn set_up() -> Self {
-        let server = tokio::task::spawn_blocking(|| {
-            let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/postgres");
-            let binaries = Binaries::provide(None, &cache).unwrap();
-            Server::start(&binaries, &std::env::temp_dir()).unwrap()
-        });
-        let server = server.await.unwrap();
-        let upstream = ([127, 0, 0, 1], server.port()).into();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let schema = format!("s{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let upstream = ([127, 0, 0, 1], SERVER.port()).into();
         let proxy = FaultProxy::start_seeded(upstream, 1).await.unwrap();
-        let mut client = PgConnection::connect(&server.url()).await.unwrap();
-        client.execute("CREATE TABLE t (n int)").await.unwrap();
-        Self { proxy, server }
+        let stage = Self { proxy, schema };
+        let schema = &stage.schema;
+        let sql = format!("CREATE SCHEMA {schema}; CREATE TABLE {schema}.t (n int)");
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+        let mut client = stage.connect_to(SERVER.port()).await;
+        client.execute(sql).await.unwrap();
+        stage
     }
 
     async fn connect(&self) -> PgConnection {
+        self.connect_to(self.proxy.addr().port()).await
+    }
+
+    async fn connect_to(&self, port: u16) -> PgConnection {
         let options = PgConnectOptions::new()
             .host("127.0.0.1")
-            .port(self.proxy.addr().port())
+            .port(port)
             .username("postgres")
             .database("postgres")
+            .options([("search_path", &self.schema)])
             // Asks for encryption first, as clients do by default; the server has none.
             .ssl_mode(PgSslMode::Prefer);
         soon(PgConnection::connect_with(&options)).await.unwrap()
@@ -46,7 +64,7 @@ impl Stage {
 
     /// Asks the server itself.
     async fn rows(&self) -> i64 {
-        let mut client = PgConnection::connect(&self.server.url()).await.unwrap();
+        let mut client = self.connect_to(SERVER.port()).await;
         let counted = sqlx::query_scalar("SELECT count(*) FROM t");
         counted.fetch_one(&mut client).await.unwrap()
     }
@@ -193,11 +211,6 @@ async fn long_values_and_many_rows_pass_unchanged() {
     // The count of replies is still right.
     stage.proxy.swallow_next_commit_reply();
     let transaction = begun(&mut client).await;
-    assert!(
-        timeout(Duration::from_secs(20), transaction.commit())
-            .await
-            .unwrap()
-            .is_err()
-    );
+    assert!(soon(transaction.commit()).await.is_err());
     assert_eq!(stage.rows().await, 50_001);
 }
