@@ -3,18 +3,13 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     slice,
-    sync::atomic::{AtomicU32, Ordering},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::{Binaries, port::free_port, shell, watchdog::Watchdog};
+use crate::{Binaries, folder, port::free_port, process, shell, watchdog::Watchdog};
 
-/// The bound of every wait for a server.
-const BOUND: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(10);
+const PID_FILE: &str = "data/postmaster.pid";
 /// The line of `postmaster.pid`, counted from 0, that ends with the id of the shared memory.
 const SHARED_MEMORY: usize = 6;
 
@@ -62,8 +57,8 @@ impl Server {
         settings: &[(&str, &str)],
     ) -> Result<Self> {
         let user = shell::server_user();
-        let folder = fresh_folder(parent, user)?;
-        let watchdog = Watchdog::watch(&folder)?;
+        let folder = folder::fresh("throwaway-postgres", parent, user)?;
+        let watchdog = Watchdog::watch(&folder, PID_FILE, "QUIT")?;
         let server = Self {
             binaries: binaries.clone(),
             user,
@@ -115,7 +110,7 @@ impl Server {
         if !status.success() {
             bail!(
                 "Postgres does not start; its log ends:\n{}",
-                self.end_of_log()
+                folder::end_of(&self.log())
             );
         }
         Ok(())
@@ -143,17 +138,11 @@ impl Server {
     /// If it is not running, or its processes do not end.
     pub fn kill(&self) -> Result<()> {
         let processes = self.processes()?;
-        signal("KILL", &processes)?;
-        let end = Instant::now() + BOUND;
-        while processes.iter().any(|pid| is_alive(pid)) {
-            if Instant::now() > end {
-                bail!("processes of a killed Postgres do not end");
-            }
-            sleep(POLL);
-        }
+        process::signal("KILL", &processes)?;
+        process::wait_for_end(&processes)?;
         self.remove_shared_memory();
         // The next server would take a dead process that nobody has waited for yet for a live one.
-        fs::remove_file(self.data().join("postmaster.pid")).context("cannot remove the pid file")
+        fs::remove_file(self.folder.join(PID_FILE)).context("cannot remove the pid file")
     }
 
     /// Stops all processes of the server where they are, with SIGSTOP.
@@ -162,7 +151,7 @@ impl Server {
     ///
     /// If it is not running.
     pub fn pause(&self) -> Result<()> {
-        signal("STOP", &self.processes()?)
+        process::signal("STOP", &self.processes()?)
     }
 
     /// Lets a paused server go on.
@@ -171,7 +160,7 @@ impl Server {
     ///
     /// If it is not running.
     pub fn resume(&self) -> Result<()> {
-        signal("CONT", &self.processes()?)
+        process::signal("CONT", &self.processes()?)
     }
 
     /// Ends the session of every client, as `pg_terminate_backend` does, and returns their number.
@@ -181,13 +170,14 @@ impl Server {
     /// If the server is not running.
     pub fn terminate_backends(&self) -> Result<usize> {
         let pid = self.pid()?.to_string();
-        let backends = children_of(&pid).into_iter().filter(|pid| {
+        let backends = process::children_of(&pid).into_iter().filter(|pid| {
             // The title names the client's address; the server's own processes have none.
             let title = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             title.contains(" 127.0.0.1(")
         });
         // One that ends by itself just now needs no signal.
-        let terminated = backends.filter(|pid| signal("TERM", slice::from_ref(pid)).is_ok());
+        let terminated =
+            backends.filter(|pid| process::signal("TERM", slice::from_ref(pid)).is_ok());
         Ok(terminated.count())
     }
 
@@ -197,8 +187,8 @@ impl Server {
     ///
     /// If the server is not running.
     pub fn pid(&self) -> Result<u32> {
-        let file = fs::read_to_string(self.data().join("postmaster.pid"))
-            .context("Postgres is not running")?;
+        let file =
+            fs::read_to_string(self.folder.join(PID_FILE)).context("Postgres is not running")?;
         let line = file.lines().next().unwrap_or_default();
         line.trim()
             .parse()
@@ -218,7 +208,7 @@ impl Server {
     /// Lists the postmaster and its children.
     fn processes(&self) -> Result<Vec<String>> {
         let pid = self.pid()?.to_string();
-        let mut processes = children_of(&pid);
+        let mut processes = process::children_of(&pid);
         processes.insert(0, pid);
         Ok(processes)
     }
@@ -227,7 +217,7 @@ impl Server {
     ///
     /// A killed server leaves it, and nobody but a server on the same data would remove it.
     fn remove_shared_memory(&self) {
-        let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let file = fs::read_to_string(self.folder.join(PID_FILE)).unwrap_or_default();
         let line = file.lines().nth(SHARED_MEMORY).unwrap_or_default();
         if let Some(segment) = line.split_whitespace().nth(1) {
             // Without `ipcrm` 56 bytes stay, which is no reason to fail a test.
@@ -241,12 +231,6 @@ impl Server {
 
     fn log(&self) -> PathBuf {
         self.folder.join("log")
-    }
-
-    fn end_of_log(&self) -> String {
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<_> = log.lines().rev().take(20).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -264,52 +248,4 @@ fn settings_file(port: u16, settings: &[(&str, &str)]) -> String {
         file.push_str(&format!("{name} = '{quoted}'\n"));
     }
     file
-}
-
-/// Makes a folder that the server's user owns and can reach.
-fn fresh_folder(parent: &Path, user: Option<&str>) -> Result<PathBuf> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("throwaway-postgres-{}-{number}", std::process::id());
-    let folder = parent.join(name);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let Some(user) = user else {
-        return Ok(folder);
-    };
-    shell::give(&folder, user)?;
-    let reachable = shell::run(shell::command(Some(user), "test").arg("-w").arg(&folder)).is_ok();
-    let fallback = std::env::temp_dir();
-    if reachable || parent == fallback {
-        return Ok(folder);
-    }
-    // A parent folder is closed to the server's user, as /root is.
-    fs::remove_dir(&folder)?;
-    fresh_folder(&fallback, Some(user))
-}
-
-fn signal(name: &str, processes: &[String]) -> Result<()> {
-    let mut kill = Command::new("kill");
-    shell::run(kill.arg(format!("-{name}")).args(processes)).map(drop)
-}
-
-/// Looks into `/proc`, since not every machine has `ps`.
-fn children_of(parent: &str) -> Vec<String> {
-    let is_child = |pid: &String| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let mut lines = status.lines();
-        lines.any(|line| {
-            line.strip_prefix("PPid:")
-                .is_some_and(|pid| pid.trim() == parent)
-        })
-    };
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let processes = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    processes.filter(is_child).collect()
-}
-
-fn is_alive(pid: &str) -> bool {
-    // A process that nobody has waited for yet is dead all the same.
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
 }

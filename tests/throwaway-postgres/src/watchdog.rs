@@ -1,4 +1,4 @@
-//! A process that removes the server when its owner is gone.
+//! A process that removes a server when its owner is gone.
 
 use std::{
     path::Path,
@@ -9,10 +9,12 @@ use std::{
 use anyhow::{Context, Result};
 
 /// Waits for the end of its standard input, stops the server hard, and removes its folder.
+///
+/// Takes the folder, the file in it that begins with the process id, and the signal to stop with.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 cat >/dev/null
-pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+pid=$(head -n 1 "$1/$2" 2>/dev/null)
 children=""
 if [ -n "$pid" ]; then
     for each in /proc/[0-9]*; do
@@ -20,7 +22,7 @@ if [ -n "$pid" ]; then
         [ "$parent" = "$pid" ] && children="$children ${each#/proc/}"
     done
     kill -CONT $pid $children 2>/dev/null
-    kill -QUIT "$pid" 2>/dev/null
+    kill "-$3" "$pid" 2>/dev/null
 fi
 for _ in $(seq 100); do
     alive=""
@@ -44,10 +46,11 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(crate) fn watch(folder: &Path) -> Result<Self> {
+    pub(crate) fn watch(folder: &Path, pid_file: &str, signal: &str) -> Result<Self> {
         let mut child = Command::new("sh")
             .args(["-c", SCRIPT, "throwaway-postgres-watchdog"])
             .arg(folder)
+            .args([pid_file, signal])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

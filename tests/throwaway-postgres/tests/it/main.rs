@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+mod pooler;
+
 use std::{
     io::{BufRead, BufReader},
     net::TcpStream,
@@ -13,7 +15,7 @@ use std::{
 use sqlx::{Connection, PgConnection};
 use throwaway_postgres::{Binaries, Mode, Server};
 
-fn server() -> Server {
+pub(crate) fn server() -> Server {
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/postgres");
     let binaries = Binaries::find(&cache).expect("run `cargo xtask test`, or set PG_BIN");
     Server::start(&binaries, &std::env::temp_dir()).unwrap()
@@ -23,7 +25,7 @@ fn answers(server: &Server) -> bool {
     TcpStream::connect(("127.0.0.1", server.port())).is_ok()
 }
 
-fn is_running(pid: u32) -> bool {
+pub(crate) fn is_running(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
@@ -91,7 +93,7 @@ fn terminated_backends_have_lost_their_clients() {
     });
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().unwrap()
 }
@@ -135,19 +137,31 @@ fn a_dropped_server_leaves_nothing() {
 
 #[test]
 fn a_killed_owner_leaves_nothing() {
+    // The owner takes a pooler that is there, and fetches none.
+    let _ = pooler::program();
     let mut owner = Command::new(env!("CARGO_BIN_EXE_hold-postgres"))
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    let stdout = owner.stdout.take().unwrap();
-    BufReader::new(stdout).read_line(&mut line).unwrap();
-    let (pid, folder) = line.trim().split_once(' ').unwrap();
-    let (pid, folder): (u32, PathBuf) = (pid.parse().unwrap(), folder.into());
-    assert!(is_running(pid) && folder.is_dir());
+    let lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let held: Vec<(u32, PathBuf)> = lines
+        .take(2)
+        .map_while(|line| {
+            let line = line.unwrap();
+            let (pid, folder) = line.split_once(' ')?;
+            Some((pid.parse().unwrap(), folder.into()))
+        })
+        .collect();
+    // The second one is a pooler, where there is one.
+    assert_eq!(held.len(), 1 + usize::from(pooler::program().is_some()));
+    for (pid, folder) in &held {
+        assert!(is_running(*pid) && folder.is_dir());
+    }
     owner.kill().unwrap();
     owner.wait().unwrap();
-    eventually("the server ends with its owner", || !is_running(pid));
-    eventually("its folder goes", || !folder.exists());
+    for (pid, folder) in &held {
+        eventually("the server ends with its owner", || !is_running(*pid));
+        eventually("its folder goes", || !folder.exists());
+    }
 }
