@@ -1,5 +1,7 @@
 //! TTL: when keys are forgotten.
 
+use std::path::Path;
+
 use blackbox::{Fixture, StoreKind, eventually, scenarios};
 use futures_util::future::join_all;
 
@@ -152,18 +154,29 @@ async fn ttl_07_the_applications_clock_does_not_matter(store: StoreKind) {
     }
 }
 
-/// Starts another process whose clock is shifted.
+/// Becomes the server, with libfaketime in it.
 ///
-/// The library is used without its wrapper program, which leaves a semaphore behind with each
-/// process that is killed.
+/// The library makes two files that are named by the process id, and a process that is killed
+/// leaves them: where the same id comes again, the library would refuse to start.
+const SHIFTED: &str = r#"
+rm -f "/dev/shm/faketime_shm_$$" "/dev/shm/sem.faketime_sem_$$"
+exec env LD_PRELOAD='/usr/$LIB/faketime/libfaketime.so.1' "$@"
+"#;
+
+/// Starts another process whose clock is shifted.
 async fn shifted_by(fixture: &Fixture, shift: &str) -> Fixture {
-    let shifted = fixture
-        .another()
-        .env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1")
-        .env("FAKETIME", shift)
-        .env("FAKETIME_DISABLE_SHM", "1")
+    let setup = fixture.another().env("FAKETIME", shift);
+    let shifted = setup
+        .wrapper(&["sh", "-c", SHIFTED, "shifted"])
         .start()
         .await;
+    // The process has them open, and needs their names no more: so nothing is left, however it
+    // ends.
+    for file in ["faketime_shm", "sem.faketime_sem"] {
+        let file = format!("/dev/shm/{file}_{}", shifted.pid());
+        let _ = std::fs::remove_file(&file);
+        assert!(!Path::new(&file).exists(), "{file}");
+    }
     shifted.post("/slow?ms=1").send().await.assert_executed(201);
     fixture.post("/slow?ms=1").send().await.assert_executed(201);
     let date = |logs: String| {
