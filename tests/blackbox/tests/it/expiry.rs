@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use blackbox::{Fixture, StoreKind, eventually, scenarios};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 scenarios! {
     [memory, sqlite, postgres]
@@ -105,19 +105,33 @@ async fn ttl_05_expired_records_are_swept_by_themselves(store: StoreKind) {
     eventually(|| async { fixture.physical_rows().await == 0 }).await;
 }
 
+/// Duplicates at once, while as many records expire beside them and are swept.
 async fn ttl_06_sweeping_disturbs_nobody(store: StoreKind) {
-    let arguments = ["--retention-ms", "30", "--sweep-ms", "10"];
-    let fixture = Fixture::start(store, &arguments).await;
+    let fixture = Fixture::start(store, &["--sweep-ms", "10"]).await;
+    let kept = |key: &str| fixture.post(&format!("/v1/slow/{key}?ms=20")).key(key);
+    let keys = |round| (0..5).map(move |n| format!("{round}-{n}"));
     for round in 0..5 {
-        let sent = (0..20).map(|n| {
-            fixture
-                .post("/echo")
-                .key(format!("k-{round}-{}", n % 5))
-                .send()
+        let short = (0..20).map(|n| {
+            let short = fixture.post("/uuid?retention_ms=1");
+            short.key(format!("short-{round}-{n}")).send()
         });
-        for reply in join_all(sent).await {
-            assert!(matches!(reply.status, 201 | 409), "{}", reply.status);
+        let duplicates = keys(round).flat_map(|key| [0; 4].map(|_| kept(&key).send()));
+        let (short, duplicates) = join(join_all(short), join_all(duplicates)).await;
+        assert!(short.iter().all(blackbox::Reply::is_stored));
+        for reply in duplicates {
+            if reply.status == 201 {
+                assert!(reply.is_stored() || reply.is_replay());
+            } else {
+                reply.assert_problem(409, "REQUEST_IN_PROGRESS");
+            }
         }
+    }
+    for key in (0..5).flat_map(keys) {
+        assert!(kept(&key).send().await.is_replay());
+        assert_eq!(fixture.count(&format!("/v1/slow/{key}")).await, 1, "{key}");
+    }
+    if store != StoreKind::Memory {
+        eventually(|| async { fixture.physical_rows().await == 25 }).await;
     }
 }
 

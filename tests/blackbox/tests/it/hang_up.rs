@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use blackbox::{Fixture, StoreKind, eventually, raw, scenarios};
+use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
 scenarios! {
@@ -10,10 +11,18 @@ scenarios! {
         whoever_hangs_up_gets_one_execution
 }
 
+const WAYS: [HangUp; 4] = [
+    HangUp::Fin,
+    HangUp::Reset,
+    HangUp::HalfClose,
+    HangUp::H2Reset,
+];
 /// How often each way of hanging up is tried.
 const TRIES: u64 = 50;
 /// How long the handler takes; clients hang up before, during and after it.
-const HANDLER_MS: u64 = 12;
+const HANDLER_MS: u64 = 60;
+/// How often, at least, a client of each way has to leave while its handler runs.
+const OVERLAPS: usize = 5;
 const LEASE_MS: u64 = 2_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -28,40 +37,28 @@ enum HangUp {
 async fn whoever_hangs_up_gets_one_execution(store: StoreKind) {
     let fixture = Fixture::start(store, &["--lease-ms", &LEASE_MS.to_string()]).await;
     let mut random = fastrand::Rng::with_seed(20_261_121);
-    for way in [
-        HangUp::Fin,
-        HangUp::Reset,
-        HangUp::HalfClose,
-        HangUp::H2Reset,
-    ] {
+    for way in WAYS {
         let clients = (0..TRIES).map(|n| {
-            let instant = Duration::from_micros(random.u64(0..(HANDLER_MS + 8) * 1_000));
-            hang_up(&fixture, way, format!("{way:?}-{n}"), instant)
+            let instant = Duration::from_micros(random.u64(0..(HANDLER_MS + 20) * 1_000));
+            hang_up(&fixture, way, key(way, n), instant)
         });
-        futures_util::future::join_all(clients).await;
+        let overlaps = join_all(clients).await;
+        let overlaps = overlaps.into_iter().filter(|overlaps| *overlaps).count();
+        assert!(overlaps >= OVERLAPS, "{way:?}: only {overlaps} overlap");
     }
-    for way in [
-        HangUp::Fin,
-        HangUp::Reset,
-        HangUp::HalfClose,
-        HangUp::H2Reset,
-    ] {
+    for way in WAYS {
         for n in 0..TRIES {
-            let key = format!("{way:?}-{n}");
-            let answered = async {
-                eventually(|| async {
-                    fixture.post(&path(&key)).key(&key).send().await.status == 201
-                })
-                .await;
-            };
+            let key = key(way, n);
             let bound = Duration::from_millis(LEASE_MS + 1_000);
-            assert!(
-                timeout(bound, answered).await.is_ok(),
-                "{key} is stuck past its lease"
-            );
+            let answered = timeout(bound, answered(&fixture, &key)).await;
+            assert!(answered.is_ok(), "{key} is stuck past its lease");
             assert_eq!(fixture.count(&path_only(&key)).await, 1, "{key}");
         }
     }
+}
+
+fn key(way: HangUp, n: u64) -> String {
+    format!("{way:?}-{n}")
 }
 
 /// A path of its own for each key, so that runs are counted for each.
@@ -73,13 +70,32 @@ fn path_only(key: &str) -> String {
     format!("/v1/slow/{key}")
 }
 
-async fn hang_up(fixture: &Fixture, way: HangUp, key: String, instant: Duration) {
+/// Retries until there is an answer; until then there is nothing but 409.
+async fn answered(fixture: &Fixture, key: &str) {
+    eventually(|| async { !is_running(fixture, key).await }).await;
+}
+
+/// Sends a duplicate: it is told that the first one runs, or it gets the first one's answer, or it
+/// is the first one itself.
+async fn is_running(fixture: &Fixture, key: &str) -> bool {
+    let reply = fixture.post(&path(key)).key(key).send().await;
+    if reply.status == 409 {
+        reply.assert_problem(409, "REQUEST_IN_PROGRESS");
+        return true;
+    }
+    assert_eq!(reply.status, 201, "{key}: {}", reply.text());
+    assert!(reply.is_replay() || reply.is_stored(), "{key}");
+    false
+}
+
+/// Returns whether the handler still ran when the client had hung up.
+async fn hang_up(fixture: &Fixture, way: HangUp, key: String, instant: Duration) -> bool {
     let path = path(&key);
     if matches!(way, HangUp::H2Reset) {
         let h2 = fixture.h2().await;
         // The dropped request is reset; the connection lives on until its task ends.
         let _ = timeout(instant, h2.post(&path).key(&key).try_send()).await;
-        return;
+        return is_running(fixture, &key).await;
     }
     let head = format!("Idempotency-Key: {key}\r\n");
     let request = raw::post(&path, head.as_bytes(), b"");
@@ -91,7 +107,10 @@ async fn hang_up(fixture: &Fixture, way: HangUp, key: String, instant: Duration)
         HangUp::Reset => connection.reset(),
         HangUp::HalfClose | HangUp::H2Reset => {
             connection.half_close().await;
+            let runs = is_running(fixture, &key).await;
             let _ = timeout(Duration::from_secs(5), connection.read_to_end()).await;
+            return runs;
         }
     }
+    is_running(fixture, &key).await
 }

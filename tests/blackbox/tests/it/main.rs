@@ -4,6 +4,7 @@
 
 mod concurrency;
 mod disconnect;
+mod dump;
 mod execution;
 mod expiry;
 mod hammer;

@@ -1,10 +1,12 @@
 //! PROB: our own answers.
 
 use blackbox::{Fixture, Reply, StoreKind, scenarios};
+use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 
 scenarios! {
     [memory, sqlite, postgres]
         prob_01_every_refusal_is_a_problem_document,
+        prob_01_an_unavailable_store_is_one_as_well,
         prob_06_a_key_is_required_for_a_patch_as_well,
         prob_07_a_refusal_looks_the_same_each_time,
         prob_08_our_refusals_and_the_handlers_are_told_apart,
@@ -35,7 +37,7 @@ fn assert_document(reply: &Reply, docs: &str) {
     assert_eq!(reply.header("set-cookie"), None);
 }
 
-/// Each of 400, 403, 409, 413 and 422; 503 is with the failures of the store.
+/// Each of 400, 403, 409, 413 and 422.
 async fn refusals(fixture: &Fixture) -> Vec<Reply> {
     let running = tokio::spawn(fixture.post("/gate/g").key("running").send());
     fixture.at_gate("g", 1).await;
@@ -72,6 +74,48 @@ async fn prob_01_every_refusal_is_a_problem_document(store: StoreKind) {
     for refusal in &refusals {
         assert_document(refusal, docs);
     }
+}
+
+/// In each store's own way: one is full, one is written by somebody else, one is locked.
+async fn prob_01_an_unavailable_store_is_one_as_well(store: StoreKind) {
+    let docs = "https://api.example.com/idempotency";
+    let arguments = ["--docs-url", docs];
+    let bound = ["--operation-timeout-ms", "300"];
+    let full = ["--max-records", "1"];
+    let limits = if store == StoreKind::Memory {
+        full
+    } else {
+        bound
+    };
+    let fixture = Fixture::start(store, &[arguments, limits].concat()).await;
+    let refuse = || fixture.post("/echo").key("k").send();
+    let refusal = match store {
+        StoreKind::Memory => {
+            let running = tokio::spawn(fixture.post("/gate/g").key("running").send());
+            fixture.at_gate("g", 1).await;
+            let refusal = refuse().await;
+            fixture.release("g").await;
+            assert!(running.await.unwrap().is_stored());
+            refusal
+        }
+        StoreKind::Sqlite => {
+            let options = SqliteConnectOptions::new().filename(fixture.database().file());
+            let mut writer = SqliteConnection::connect_with(&options).await.unwrap();
+            writer.execute("BEGIN IMMEDIATE").await.unwrap();
+            refuse().await
+        }
+        _ => {
+            let mut locker = fixture.database().postgres().await;
+            let lock = "BEGIN; LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
+            locker.execute(sqlx::raw_sql(lock)).await.unwrap();
+            refuse().await
+        }
+    };
+    refusal.assert_problem(503, "IDEMPOTENCY_STORE_UNAVAILABLE");
+    assert_document(&refusal, docs);
+    let seconds: u64 = refusal.header("retry-after").unwrap().parse().unwrap();
+    assert!(seconds >= 1);
+    assert_eq!(fixture.count("/echo").await, 0);
 }
 
 async fn prob_06_a_key_is_required_for_a_patch_as_well(store: StoreKind) {

@@ -1,6 +1,9 @@
 //! RHP: which headers come back.
 
+use std::io::Read;
+
 use blackbox::{Fixture, Reply, StoreKind, scenarios};
+use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 scenarios! {
@@ -143,6 +146,10 @@ async fn rhp_09_compression_fits_the_retry(store: StoreKind) {
             if encoding == "gzip" {
                 assert_eq!(reply.header("content-encoding"), Some("gzip"));
                 assert!(reply.body.len() < body.len());
+                let mut decoded = String::new();
+                let mut decoder = GzDecoder::new(&reply.body[..]);
+                decoder.read_to_string(&mut decoded).unwrap();
+                assert_eq!(decoded, body);
             } else {
                 assert_eq!(reply.header("content-encoding"), None);
                 assert_eq!(reply.text(), body);

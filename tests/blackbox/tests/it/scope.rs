@@ -2,16 +2,20 @@
 
 use blackbox::{Fixture, StoreKind, eventually, scenarios};
 
+use crate::dump;
+
 scenarios! {
     [memory, sqlite, postgres]
         sco_01_one_caller_never_sees_anothers_answer,
         sco_02_nobodys_key_is_refused,
+        sco_02_everybody_is_one_where_the_service_says_so,
         sco_04_a_revoked_caller_gets_no_replay,
         sco_05_a_new_token_of_a_caller_still_finds_the_key,
         sco_08_a_refused_caller_leaves_no_record,
         sec_01_logs_hold_no_key_no_body_and_no_token,
         sec_02_records_hold_no_request;
     [sqlite, postgres]
+        sec_02_tables_hold_no_request,
         sco_07_two_namespaces_share_a_table
 }
 
@@ -47,6 +51,17 @@ async fn sco_02_nobodys_key_is_refused(store: StoreKind) {
         .send()
         .await
         .assert_executed(201);
+}
+
+async fn sco_02_everybody_is_one_where_the_service_says_so(store: StoreKind) {
+    let fixture = Fixture::start(store, &["--principal", "public"]).await;
+    let request = fixture.post("/uuid").key("k");
+    let first = request.clone().anonymous().send().await;
+    assert!(first.is_stored());
+    let retry = request.clone().anonymous().send().await;
+    retry.assert_replay_of(&first);
+    request.bearer("bob").send().await.assert_replay_of(&first);
+    assert_eq!(fixture.count("/uuid").await, 1);
 }
 
 async fn sco_04_a_revoked_caller_gets_no_replay(store: StoreKind) {
@@ -160,5 +175,18 @@ async fn sec_02_records_hold_no_request(store: StoreKind) {
     let rows = format!("{rows:?}");
     for secret in [BODY, TOKEN, "cookie-55aa"] {
         assert!(!rows.contains(secret), "{secret} in {rows}");
+    }
+}
+
+/// The tables themselves, whatever the store's own tools would show of them.
+async fn sec_02_tables_hold_no_request(store: StoreKind) {
+    let fixture = Fixture::start(store, &[]).await;
+    everything_that_can_happen(&fixture).await;
+    let kept = fixture.post("/uuid").key("kept").send().await;
+    let dump = dump::of(fixture.database()).await;
+    // What is there is found, as text and as bytes.
+    assert!(dump::holds(&dump, KEY.as_bytes()) && dump::holds(&dump, &kept.body));
+    for secret in [BODY, TOKEN, "cookie-55aa"] {
+        assert!(!dump::holds(&dump, secret.as_bytes()), "{secret} in {dump}");
     }
 }

@@ -12,6 +12,8 @@ scenarios! {
         fail_02_an_open_layer_runs_unprotected,
         fail_03_a_response_that_is_due_is_stored_later,
         fail_03_a_killed_server_is_no_different,
+        fail_03_neither_is_one_that_hangs,
+        fail_07_a_hanging_server_is_given_up_within_the_bound,
         fail_07_a_locked_table_is_given_up_within_the_bound,
         fail_08_a_failed_release_frees_the_key_at_the_end_of_the_lease
 }
@@ -90,7 +92,7 @@ async fn fail_02_an_open_layer_runs_unprotected(_: StoreKind) {
 }
 
 /// Stops the store while a handler runs; whatever `stop` does, its response is kept in the end.
-async fn store_later(stop: impl FnOnce(&Server)) {
+async fn store_later(stop: impl FnOnce(&Server), go_on: impl FnOnce(&Server)) {
     let server = server().await;
     let fixture = fixture(&server, &["--lease-ms", "30000"]).await;
     let running = tokio::spawn(fixture.post("/gate/g").key("k").send());
@@ -101,7 +103,7 @@ async fn store_later(stop: impl FnOnce(&Server)) {
     assert_eq!((first.status, first.is_stored()), (201, false));
     assert_unavailable(&fixture.post("/gate/g").key("k").send().await);
 
-    server.start_again().unwrap();
+    go_on(&server);
     let retry = fixture.post("/gate/g").key("k");
     eventually(|| async { retry.clone().send().await.is_replay() }).await;
     retry.send().await.assert_replay_of(&first);
@@ -109,11 +111,56 @@ async fn store_later(stop: impl FnOnce(&Server)) {
 }
 
 async fn fail_03_a_response_that_is_due_is_stored_later(_: StoreKind) {
-    store_later(|server| server.stop(Mode::Fast).unwrap()).await;
+    let stop = |server: &Server| server.stop(Mode::Fast).unwrap();
+    store_later(stop, |server| server.start_again().unwrap()).await;
 }
 
 async fn fail_03_a_killed_server_is_no_different(_: StoreKind) {
-    store_later(|server| server.kill().unwrap()).await;
+    let kill = |server: &Server| server.kill().unwrap();
+    store_later(kill, |server| server.start_again().unwrap()).await;
+}
+
+async fn fail_03_neither_is_one_that_hangs(_: StoreKind) {
+    let pause = |server: &Server| server.pause().unwrap();
+    store_later(pause, |server| server.resume().unwrap()).await;
+}
+
+/// Nothing is refused and nothing is closed: only the bound ends the wait.
+async fn fail_07_a_hanging_server_is_given_up_within_the_bound(_: StoreKind) {
+    let server = server().await;
+    let fixture = fixture(&server, &["--lease-ms", "3000"]).await;
+    let first = fixture.post("/uuid").key("before").send().await;
+    assert!(first.is_stored());
+    server.pause().unwrap();
+    for (path, key) in [("/echo", "k-1"), ("/echo", "k-2"), ("/uuid", "before")] {
+        let begun = Instant::now();
+        assert_unavailable(&fixture.post(path).key(key).send().await);
+        assert!(
+            begun.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            begun.elapsed()
+        );
+        let begun = Instant::now();
+        fixture.post("/slow?ms=1").send().await.assert_executed(201);
+        assert_eq!(fixture.get("/counter").key("k").send().await.status, 200);
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+    assert_eq!(fixture.count("/echo").await, 0);
+
+    server.resume().unwrap();
+    // A claim that arrives late is nobody's, and its lease runs out.
+    for key in ["k-1", "k-2"] {
+        let retry = fixture.post("/echo").key(key);
+        eventually(|| async { retry.clone().send().await.status == 201 }).await;
+        assert!(retry.send().await.is_replay());
+    }
+    assert_eq!(fixture.count("/echo").await, 2);
+    let retry = fixture.post("/uuid").key("before").send().await;
+    retry.assert_replay_of(&first);
 }
 
 async fn fail_07_a_locked_table_is_given_up_within_the_bound(store: StoreKind) {
