@@ -3,6 +3,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result, bail};
@@ -46,6 +47,9 @@ impl PgBouncerProgram {
     ///
     /// With what was tried and what to do, if none can be had.
     pub fn provide(cache: &Path) -> Result<Self> {
+        // Tests of one process ask at the same time, and one of them shall fetch.
+        static FETCHING: Mutex<()> = Mutex::new(());
+        let _one = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = Self::find(cache) {
             return Ok(found);
         }
