@@ -55,7 +55,7 @@ pub use crate::{
     },
     lease::{Attempt, LeaseToken},
     policy::{CrashPolicy, Retention},
-    raw::{Judgement, RawClaim, RawRecord, unresolved},
+    raw::{Judgement, RawClaim, RawRecord, Takeable, unresolved},
     record::{Failure, FailureCategory, Record, RecordInfo, RecordState},
     response::StoredResponse,
     scope::{RecordId, Scope},

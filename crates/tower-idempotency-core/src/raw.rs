@@ -50,7 +50,34 @@ pub enum Judgement {
     TakeOver {
         /// The token that guards the statement.
         seen: LeaseToken,
+        /// What made the record free to take, which guards the statement too: a token can come
+        /// back, when the claim that made it is tried again.
+        because: Takeable,
     },
+}
+
+/// Why a record may be taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a store must handle every case")]
+pub enum Takeable {
+    /// It has expired.
+    Expired,
+    /// Its execution failed.
+    Failed,
+    /// Its lease has run out.
+    Dead,
+}
+
+impl Takeable {
+    /// Returns the word that statements use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+        }
+    }
 }
 
 impl RawClaim {
@@ -61,9 +88,10 @@ impl RawClaim {
     ///
     /// [`StoreErrorKind::Unreadable`] if a column holds what no store writes.
     pub fn judge(self, request: &ClaimRequest) -> Result<Judgement, StoreError> {
-        let take_over = Judgement::TakeOver { seen: self.token };
+        let seen = self.token;
+        let take_over = |because| Judgement::TakeOver { seen, because };
         if self.expired {
-            return Ok(take_over);
+            return Ok(take_over(Takeable::Expired));
         }
         let state = parse_state(&self.state)?;
         if state == RecordState::InProgress && self.token == request.token {
@@ -73,7 +101,7 @@ impl RawClaim {
         let attempts = parse_attempt(self.attempt)?;
         if state == RecordState::Failed {
             return Ok(if request.allows_attempt_after(attempts) {
-                take_over
+                take_over(Takeable::Failed)
             } else {
                 Judgement::Answer(Claim::Exhausted)
             });
@@ -97,7 +125,7 @@ impl RawClaim {
             {
                 Judgement::Answer(Claim::OutcomeUnknown)
             }
-            _ => take_over,
+            _ => take_over(Takeable::Dead),
         })
     }
 }

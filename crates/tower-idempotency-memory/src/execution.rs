@@ -102,10 +102,12 @@ impl Execution for MemoryExecution {
     async fn release(&mut self, release: &Release) -> Result<Settled, StoreError> {
         let mut records = self.inner.lock();
         let now = self.inner.now();
-        let ours = records
-            .find(&self.id)
-            .filter(|kept| kept.token == self.token && !kept.has_expired(now));
-        let Some(mut kept) = ours.cloned() else {
+        let live = records.find(&self.id).filter(|kept| !kept.has_expired(now));
+        if live.is_none() {
+            // A key that is free is as asked.
+            return Ok(settled_before(*release == Release::Free));
+        }
+        let Some(mut kept) = live.filter(|kept| kept.token == self.token).cloned() else {
             return Ok(Settled::Stale);
         };
         if !kept.is_held_by(self.token) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use sqlx::PgConnection;
 use tower_idempotency_core::{
-    Attempt, Claim, ClaimRequest, CrashPolicy, Judgement, LeaseToken, RawClaim, Retention,
+    Attempt, Claim, ClaimRequest, Judgement, LeaseToken, RawClaim, Retention, Takeable,
 };
 
 use crate::{row, shared::Shared};
@@ -40,11 +40,11 @@ async fn claim_on(
             Found::Missed => continue,
             Found::Record(found) => found,
         };
-        let seen = match found.judge(request).map_err(row::undecodable)? {
+        let (seen, because) = match found.judge(request).map_err(row::undecodable)? {
             Judgement::Answer(claim) => return Ok(claim),
-            Judgement::TakeOver { seen } => seen,
+            Judgement::TakeOver { seen, because } => (seen, because),
         };
-        if let Some(attempt) = take_over(connection, shared, request, seen).await? {
+        if let Some(attempt) = take_over(connection, shared, request, seen, because).await? {
             return Ok(Claim::Acquired(attempt));
         }
     }
@@ -85,6 +85,7 @@ async fn take_over(
     shared: &Shared,
     request: &ClaimRequest,
     seen: LeaseToken,
+    because: Takeable,
 ) -> sqlx::Result<Option<Attempt>> {
     let row = shared
         .query(&shared.sql.take_over)
@@ -92,7 +93,7 @@ async fn take_over(
         .bind(request.token.as_uuid())
         .bind(request.fingerprint.to_bytes())
         .bind(seen.as_uuid())
-        .bind(request.crash_policy != CrashPolicy::Hold)
+        .bind(because.as_str())
         .bind(Retention::For(request.lease).milliseconds())
         .bind(request.abandoned_retention().milliseconds())
         .bind(request.retention.milliseconds())

@@ -8,7 +8,9 @@ use tower_idempotency_core::{
     Renewal, Retention, Settled, Standing, StepJournal, StoreError,
 };
 
-use crate::{claim::readable, fence::PostgresFence, shared::Shared, sql::Text, steps::LeasedSteps};
+use crate::{
+    claim::readable, fence::PostgresFence, resolve, shared::Shared, sql::Text, steps::LeasedSteps,
+};
 
 /// How often a renewal looks at a row that somebody else holds: for about 60 ms in all.
 const LOOKS_AT_A_HELD_ROW: u32 = 5;
@@ -132,6 +134,15 @@ impl PostgresExecution {
             Release::Free => self.owner.query(&sql.free),
         };
         let changed = self.owner.execute(query).await?;
+        if changed == 0 && *release == Release::Free {
+            // An earlier try may have done it: a key that is free is as asked.
+            return Ok(
+                match resolve::find(&self.owner.shared, &self.owner.id).await? {
+                    None => Settled::Applied,
+                    Some(_) => Settled::Stale,
+                },
+            );
+        }
         self.settled(changed, RecordState::Failed).await
     }
 

@@ -36,7 +36,8 @@ pub(crate) async fn resolve(
     unresolved(found).map_err(row::undecodable)
 }
 
-async fn find(shared: &Shared, id: &RecordId) -> sqlx::Result<Option<(String, i64)>> {
+/// Reads the state of a record, and how long its lease still lasts, in ms.
+pub(crate) async fn find(shared: &Shared, id: &RecordId) -> sqlx::Result<Option<(String, i64)>> {
     let mut connection = shared.begin().await?;
     let found = shared
         .query(&shared.sql.remaining)

@@ -151,18 +151,21 @@ SELECT state, token, fingerprint, attempt, takeover, expires_at <= now,
 FROM existing, clock";
 
 /// Puts a new execution in the place of one that expired, failed or lost its lease,
-/// if the record is still the one that was seen.
+/// if the record is still the one that was seen, and still for the reason that was seen.
 ///
-/// `$1` id, `$2` token, `$3` fingerprint, `$4` the token that was seen, `$5` whether a dead lease
-/// may be taken, `$6` lease, `$7` failed retention, `$8` retention.
+/// `$1` id, `$2` token, `$3` fingerprint, `$4` the token that was seen, `$5` what the record was:
+/// expired, failed or dead, `$6` lease, `$7` failed retention, `$8` retention.
 const TAKE_OVER: &str = "
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 seen AS MATERIALIZED (
     SELECT id, state, expires_at <= now AS expired
     FROM /* schema. */idempotency_keys AS record, clock
     WHERE id = $1 AND token = $4
-      AND (expires_at <= now OR state = 'failed'
-           OR ($5 AND state = 'in_progress' AND lease_expires_at <= now))
+      AND CASE $5::text
+          WHEN 'expired' THEN expires_at <= now
+          WHEN 'failed' THEN expires_at > now AND state = 'failed'
+          WHEN 'dead' THEN expires_at > now AND state = 'in_progress' AND lease_expires_at <= now
+          END
     FOR UPDATE OF record SKIP LOCKED
 )
 UPDATE /* schema. */idempotency_keys AS record

@@ -2,7 +2,7 @@
 
 use sqlx::Executor;
 use tower_idempotency_core::{
-    Attempt, Claim, ClaimRequest, CrashPolicy, Judgement, LeaseToken, Retention,
+    Attempt, Claim, ClaimRequest, Judgement, LeaseToken, Retention, Takeable,
 };
 
 use crate::{row, shared::Shared, sql};
@@ -22,11 +22,11 @@ pub(crate) async fn claim(shared: &Shared, request: &ClaimRequest) -> sqlx::Resu
             continue;
         };
         let judgement = row::claim(&found)?.judge(request);
-        let seen = match judgement.map_err(row::undecodable)? {
+        let (seen, because) = match judgement.map_err(row::undecodable)? {
             Judgement::Answer(claim) => return Ok(claim),
-            Judgement::TakeOver { seen } => seen,
+            Judgement::TakeOver { seen, because } => (seen, because),
         };
-        if let Some(attempt) = take_over(shared, request, seen).await? {
+        if let Some(attempt) = take_over(shared, request, seen, because).await? {
             return Ok(Claim::Acquired(attempt));
         }
     }
@@ -57,6 +57,7 @@ async fn take_over(
     shared: &Shared,
     request: &ClaimRequest,
     seen: LeaseToken,
+    because: Takeable,
 ) -> sqlx::Result<Option<Attempt>> {
     let fingerprint = request.fingerprint.to_bytes();
     let row = sqlx::query(sql::TAKE_OVER)
@@ -64,7 +65,7 @@ async fn take_over(
         .bind(request.token.as_bytes().as_slice())
         .bind(fingerprint.as_slice())
         .bind(seen.as_bytes().as_slice())
-        .bind(request.crash_policy != CrashPolicy::Hold)
+        .bind(because.as_str())
         .bind(Retention::For(request.lease).milliseconds())
         .bind(request.abandoned_retention().milliseconds())
         .fetch_optional(&shared.writer)

@@ -11,7 +11,7 @@ use tower_idempotency_core::{
     Renewal, Retention, Settled, Standing, StepJournal, StoreError,
 };
 
-use crate::{fence::SqliteFence, shared::Shared, sql, steps::SqliteSteps};
+use crate::{fence::SqliteFence, resolve, shared::Shared, sql, steps::SqliteSteps};
 
 /// Names one execution to every statement that must be its owner's.
 #[derive(Clone)]
@@ -95,6 +95,15 @@ impl SqliteExecution {
                 .bind(self.owner.token.as_bytes().as_slice()),
         };
         let done = query.execute(&self.owner.shared.writer).await?;
+        if done.rows_affected() == 0 && *release == Release::Free {
+            // An earlier try may have done it: a key that is free is as asked.
+            return Ok(
+                match resolve::find(&self.owner.shared, &self.owner.id).await? {
+                    None => Settled::Applied,
+                    Some(_) => Settled::Stale,
+                },
+            );
+        }
         self.settled(&done, RecordState::Failed).await
     }
 

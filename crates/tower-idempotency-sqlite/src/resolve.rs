@@ -46,7 +46,8 @@ pub(crate) async fn ended(shared: &Shared, ids: &[RecordId]) -> sqlx::Result<Vec
     Ok(ended)
 }
 
-async fn find(shared: &Shared, id: &RecordId) -> sqlx::Result<Option<(String, i64)>> {
+/// Reads the state of a record, and how long its lease still lasts, in ms.
+pub(crate) async fn find(shared: &Shared, id: &RecordId) -> sqlx::Result<Option<(String, i64)>> {
     let row = sqlx::query(sql::REMAINING)
         .bind(id.as_bytes().as_slice())
         .fetch_optional(&shared.readers)

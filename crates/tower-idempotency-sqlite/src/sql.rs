@@ -36,10 +36,10 @@ WHERE true
 ON CONFLICT (id) DO NOTHING";
 
 /// Puts a new execution in the place of one that expired, failed or lost its lease,
-/// if the record is still the one that was seen.
+/// if the record is still the one that was seen, and still for the reason that was seen.
 ///
-/// `?1` id, `?2` token, `?3` fingerprint, `?4` the token that was seen, `?5` whether a dead lease
-/// may be taken, `?6` lease, `?7` failed retention.
+/// `?1` id, `?2` token, `?3` fingerprint, `?4` the token that was seen, `?5` what the record was:
+/// expired, failed or dead, `?6` lease, `?7` failed retention.
 pub(crate) const TAKE_OVER: &str = "
 WITH clock AS (SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER) AS now)
 UPDATE idempotency_keys
@@ -53,8 +53,12 @@ SET token = ?2, fingerprint = ?3, state = 'in_progress',
     failure_category = NULL, failure_error = NULL
 FROM clock
 WHERE id = ?1 AND token = ?4
-  AND (expires_at <= now OR state = 'failed'
-       OR (?5 AND state = 'in_progress' AND lease_expires_at <= now))
+  AND CASE ?5
+      WHEN 'expired' THEN expires_at <= now
+      WHEN 'failed' THEN coalesce(expires_at > now, true) AND state = 'failed'
+      WHEN 'dead' THEN coalesce(expires_at > now, true) AND state = 'in_progress'
+                       AND lease_expires_at <= now
+      END
 RETURNING attempt, takeover";
 
 /// Lets the lease last again. `?1` id, `?2` token, `?3` lease, `?4` failed retention.

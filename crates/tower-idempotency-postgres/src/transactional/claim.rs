@@ -97,7 +97,7 @@ fn judge(seen: Seen, request: &ClaimRequest) -> sqlx::Result<Result<Next, Refusa
     };
     let judgement = record.judge(request).map_err(row::undecodable)?;
     Ok(match judgement {
-        Judgement::TakeOver { seen } => Ok((next, Some(seen))),
+        Judgement::TakeOver { seen, .. } => Ok((next, Some(seen))),
         Judgement::Answer(claim) => Err(match claim {
             Claim::Acquired(_) => in_progress(REMAINING),
             Claim::InProgress { remaining } => in_progress(remaining),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tower_idempotency_core::{Attempt, Execution, Settled};
+use tower_idempotency_core::{Attempt, Execution, Release, Settled};
 
 use super::support::{
     PAST_LEASE, PAST_RETENTION, acquire, again, complete, complete_with, completed, differing,
@@ -89,6 +89,20 @@ pub async fn failing_again_changes_nothing<H: Harness>(harness: &Arc<H>) {
     let settled = release(&mut execution, &failed()).await;
     assert_eq!(settled, Settled::Applied);
     assert_eq!(record(harness.store(), &first).await, before);
+}
+
+/// And so may giving a key up without a trace: what is free is as asked.
+pub async fn freeing_again_changes_nothing<H: Harness>(harness: &Arc<H>) {
+    let first = request("k");
+    let mut execution = acquire(harness.store(), &first).await;
+    for _ in 0..2 {
+        let settled = release(&mut execution, &Release::Free).await;
+        assert_eq!(settled, Settled::Applied);
+    }
+    let mut next = acquire(harness.store(), &again(&first)).await;
+    let settled = release(&mut execution, &Release::Free).await;
+    assert_eq!(settled, Settled::Stale);
+    complete(&mut next, "done").await;
 }
 
 /// A claim that is tried again after its own completion gets the response, not the key.

@@ -134,6 +134,7 @@ macro_rules! conformance_cases {
             lost_acknowledgement: a_claim_that_was_taken_over_is_in_progress;
             lost_acknowledgement: completing_again_changes_nothing;
             lost_acknowledgement: failing_again_changes_nothing;
+            lost_acknowledgement: freeing_again_changes_nothing;
             lost_acknowledgement: a_completed_claim_tried_again_is_completed;
             sweep: only_expired_records_are_deleted;
             sweep: a_retention_that_became_longer_counts;
