@@ -5,6 +5,7 @@ use tower_idempotency_core::ConfigError;
 
 use crate::{
     Pooling, PostgresStore,
+    sabotage::Guard,
     schema::Schema,
     shared::Shared,
     sql::{self, Sql},
@@ -37,6 +38,7 @@ pub struct PostgresStoreBuilder {
     schema: Option<String>,
     operation_timeout: Duration,
     pooling: Pooling,
+    left_out: Option<Guard>,
 }
 
 impl PostgresStoreBuilder {
@@ -46,6 +48,7 @@ impl PostgresStoreBuilder {
             schema: None,
             operation_timeout: OPERATION_TIMEOUT,
             pooling: Pooling::Session,
+            left_out: None,
         }
     }
 
@@ -72,6 +75,14 @@ impl PostgresStoreBuilder {
     /// [`PostgresStore::check`] finds out whether the choice is right.
     pub const fn pooling(mut self, pooling: Pooling) -> Self {
         self.pooling = pooling;
+        self
+    }
+
+    /// Leaves a guard out, so that a test can show that it is noticed.
+    #[cfg(feature = "__sabotage")]
+    #[doc(hidden)]
+    pub const fn danger_leave_out(mut self, guard: Guard) -> Self {
+        self.left_out = Some(guard);
         self
     }
 
@@ -102,9 +113,10 @@ impl PostgresStoreBuilder {
     fn make_in(self, schema: &Schema) -> PostgresStore {
         let shared = Shared {
             pool: self.pool,
-            sql: Sql::new(schema),
+            sql: Sql::new(schema, self.left_out),
             operation_timeout: self.operation_timeout,
             pooling: self.pooling,
+            left_out: self.left_out,
         };
         PostgresStore::with(shared, sql::migrations(schema))
     }

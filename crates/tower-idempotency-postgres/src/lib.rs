@@ -64,6 +64,7 @@ mod migrate;
 mod pooling;
 mod resolve;
 mod row;
+mod sabotage;
 mod schema;
 mod shared;
 mod sql;
@@ -77,6 +78,10 @@ pub use crate::{
 };
 #[cfg(feature = "axum")]
 pub use transactional::TxRejection;
+
+#[cfg(feature = "__sabotage")]
+#[doc(hidden)]
+pub use crate::sabotage::Guard;
 pub use transactional::{
     Isolation, TransactionExecution, TransactionalStore, TransactionalStoreBuilder, Tx,
     TxConnection, TxUnavailable,

@@ -10,6 +10,7 @@ use crate::{
     connection::Connection,
     error,
     pooling::Pooling,
+    sabotage::Guard,
     sql::{Sql, Text},
 };
 
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) sql: Sql,
     pub(crate) operation_timeout: Duration,
     pub(crate) pooling: Pooling,
+    /// The guard that is left out, in tests.
+    pub(crate) left_out: Option<Guard>,
 }
 
 impl Shared {

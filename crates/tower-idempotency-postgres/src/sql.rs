@@ -15,7 +15,10 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use tower_idempotency_core::RecordId;
 
-use crate::schema::Schema;
+use crate::{
+    sabotage::{self, Guard},
+    schema::Schema,
+};
 
 const MIGRATIONS: [&str; 1] = [include_str!(
     "../migrations/0001_create_idempotency_keys.sql"
@@ -62,14 +65,15 @@ impl SqlSafeStr for Text {
 }
 
 impl Sql {
-    pub(crate) fn new(schema: &Schema) -> Self {
+    pub(crate) fn new(schema: &Schema, left_out: Option<Guard>) -> Self {
         let text = |sql: &str| Text(Arc::from(schema.apply(sql)));
+        let guarded = |guard, sql| text(&sabotage::without(left_out, guard, sql));
         Self {
             claim: text(CLAIM),
             take_over: text(TAKE_OVER),
-            renew: text(RENEW),
-            complete: text(COMPLETE),
-            complete_in: text(COMPLETE),
+            renew: guarded(Guard::RenewFence, RENEW),
+            complete: guarded(Guard::CompleteFence, COMPLETE),
+            complete_in: guarded(Guard::InTransactionCheck, COMPLETE),
             fail: text(FAIL),
             free: text(FREE),
             state_of: text(STATE_OF),
@@ -83,7 +87,7 @@ impl Sql {
             free_abandoned: text(FREE_ABANDONED),
             remaining: text(REMAINING),
             ended: text(ENDED),
-            keep_in_transaction: text(KEEP_IN_TRANSACTION),
+            keep_in_transaction: guarded(Guard::InTransactionCheck, KEEP_IN_TRANSACTION),
             note_failure: text(NOTE_FAILURE),
             forget: text(FORGET),
             load_steps_beside: text(LOAD_STEPS_BESIDE),
@@ -477,7 +481,7 @@ mod tests {
     /// with local time has made other stores expire records hours too early.
     #[test]
     fn no_statement_asks_any_other_clock() {
-        let sql = Sql::new(&Schema::default());
+        let sql = Sql::new(&Schema::default(), None);
         let all = [
             &sql.claim,
             &sql.take_over,

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tower_idempotency_core::RecordId;
 
 use super::store::Transactional;
-use crate::{connection::Connection, row};
+use crate::{connection::Connection, row, sabotage::Guard};
 
 type Manager = <Postgres as Database>::TransactionManager;
 
@@ -71,8 +71,9 @@ impl OpenTransaction {
             .fetch_all(&mut *self.connection)
             .await?;
         let ours = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let left_out = transactional.shared.left_out == Some(Guard::InTransactionCheck);
         Ok(Seen {
-            ours: ours.try_get("ours")?,
+            ours: left_out || ours.try_get("ours")?,
             record: rows.get(1).map(row::claim).transpose()?.flatten(),
         })
     }
