@@ -31,6 +31,46 @@
 //! No connection is held while a handler runs, no session state is used, and no statement waits
 //! for a row that another transaction holds open, completing one's own record excepted.
 //!
+//! # Effect and response in one commit
+//!
+//! Where a handler's effects are in the same database, a crash between them and the record need not
+//! repeat them:
+//!
+//! - **Fenced commit**: the handler calls `Idempotency::complete_in` in its own transaction, which
+//!   compares the lease's token there ([`PostgresFence`]).
+//! - **Transactional mode**: [`PostgresStore::transactional`] hands the handler the transaction
+//!   ([`Tx`]) and commits it together with the response ([`TransactionalStore`]).
+//!
+//! ```
+//! use axum::{Extension, http::{Response, StatusCode}};
+//! use sqlx::PgPool;
+//! use tower_idempotency::Idempotency;
+//!
+//! type Failed = (StatusCode, String);
+//!
+//! fn failed(error: impl std::error::Error) -> Failed {
+//!     (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+//! }
+//!
+//! async fn pay(
+//!     idempotency: Idempotency,
+//!     Extension(pool): Extension<PgPool>,
+//! ) -> Result<Response<String>, Failed> {
+//!     let mut transaction = pool.begin().await.map_err(failed)?;
+//!     sqlx::query("INSERT INTO payments (amount) VALUES ($1)")
+//!         .bind(100)
+//!         .execute(&mut *transaction)
+//!         .await
+//!         .map_err(failed)?;
+//!     let mut response = Response::new("paid".to_owned());
+//!     *response.status_mut() = StatusCode::CREATED;
+//!     idempotency.complete_in(&mut transaction, &response).await.map_err(failed)?;
+//!     transaction.commit().await.map_err(failed)?;
+//!     Ok(response)
+//! }
+//! # let _: axum::Router = axum::Router::new().route("/", axum::routing::post(pay));
+//! ```
+//!
 //! # Bounds
 //!
 //! Every verb ends within [`operation_timeout`](PostgresStoreBuilder::operation_timeout), the wait
@@ -45,13 +85,14 @@
 //!   [`migrate`](PostgresStore::migrate) needs `CREATE` on the schema.
 //! - The records must be where they are not lost: with asynchronous replication, a failover can
 //!   forget the last claims.
-//! - **`PgBouncer`**: session pooling works. Transaction pooling does not in this version: the
-//!   driver's prepared statements reach the wrong server connection.
+//! - **`PgBouncer`** in transaction mode needs [`Pooling::Transaction`]; without it the store
+//!   refuses to start there ([`PostgresStore::check`]).
 //!
 //! # What this does not do
 //!
-//! The handler's own writes are in transactions of its own: if the process dies between the
-//! handler's commit and the completion, the handler runs again after the lease.
+//! Without a fenced commit or the transactional mode, the handler's writes are in transactions of
+//! its own: if the process dies between the handler's commit and the completion, the handler runs
+//! again after the lease.
 
 mod builder;
 mod claim;

@@ -23,6 +23,13 @@
 //! Every write names the token that it saw or owns; SQLite lets one writer at a time in.
 //! Only SQLite's own clock judges.
 //!
+//! # Effect and response in one commit
+//!
+//! A handler whose effects are in the same file calls `Idempotency::complete_in` at the end of its
+//! own transaction: the response is kept there, and the lease's token compared ([`SqliteFence`]).
+//! There is no transactional mode as in the Postgres store: SQLite has one writer, and a transaction
+//! that is open from the claim on would keep every other claim waiting.
+//!
 //! # Bounds
 //!
 //! Every verb ends within [`operation_timeout`](SqliteStoreBuilder::operation_timeout);

@@ -59,6 +59,8 @@
 //! 5. The first request is running: 409 `REQUEST_IN_PROGRESS` with `Retry-After`, or a wait
 //!    ([`WaitPolicy`]).
 //! 6. A response is kept: it is replayed, marked `X-Idempotency-Replay: true`.
+//!    With a transactional store, one that was rolled back is answered 503
+//!    `TRANSACTION_ROLLED_BACK`: nothing was done.
 //! 7. The store cannot be reached: 503 `IDEMPOTENCY_STORE_UNAVAILABLE` with `Retry-After`.
 //! 8. Otherwise the handler runs, and its response is kept, marked `X-Idempotency-Stored: true`,
 //!    or its key given up ([`Stored`]).
@@ -78,13 +80,20 @@
 //!   (no `X-Idempotency-Stored`);
 //! - after a handler ran to its end its key is not given free, unless the policy says so.
 //!
+//! # Effects of a handler that dies or stalls
+//!
+//! | where the effects are | use | what then holds |
+//! |---|---|---|
+//! | in the store's database | [`Idempotency::complete_in`], or a transactional store | effect and response are committed together, or neither is |
+//! | at another service | [`Idempotency::step`] with [`Idempotency::derive_key`] | a finished step is not repeated; one that was cut off is, with the same key |
+//! | anywhere | [`CrashPolicy::Hold`] | nothing runs a second time before somebody has looked ([`Store::resolve`]) |
+//!
 //! # What this does not do
 //!
-//! A process that dies in the middle of a handler leaves effects behind that the layer knows
-//! nothing of. After the lease the handler runs again, with
-//! [`Attempt::takeover`](Attempt) set, or, with [`CrashPolicy::Hold`], not at all until
-//! somebody has looked. A handler that stalls past its lease can run beside its successor;
-//! its response is thrown away, its effects are not.
+//! Without any of these, a process that dies in the middle of a handler leaves effects behind that
+//! the layer knows nothing of. After the lease the handler runs again, with
+//! [`Attempt::takeover`](Attempt) set. A handler that stalls past its lease can run beside its
+//! successor; its response is thrown away, its effects are not.
 //!
 //! Trailers, response extensions, interim responses and upgrades are not replayed.
 //!
