@@ -60,6 +60,10 @@ impl SqliteExecution {
         }
     }
 
+    pub(crate) fn fence(&self) -> SqliteFence {
+        SqliteFence(self.owner.clone())
+    }
+
     async fn renew_once(&self) -> sqlx::Result<Renewal> {
         let renewed = sqlx::query(sql::RENEW)
             .bind(self.owner.id.as_bytes().as_slice())
@@ -146,7 +150,7 @@ impl Execution for SqliteExecution {
     }
 
     fn install(&mut self, extensions: &mut Extensions) {
-        extensions.insert(SqliteFence(self.owner.clone()));
+        extensions.insert(self.fence());
     }
 
     fn steps(&self) -> StepJournal {

@@ -27,8 +27,8 @@
 //!
 //! A handler whose effects are in the same file calls `Idempotency::complete_in` at the end of its
 //! own transaction: the response is kept there, and the lease's token compared ([`SqliteFence`]).
-//! There is no transactional mode as in the Postgres store: SQLite has one writer, and a transaction
-//! that is open from the claim on would keep every other claim waiting.
+//! Or the layer does it for the handler: [`SqliteStore::transactional`] hands out the transaction
+//! ([`Tx`]).
 //!
 //! # Bounds
 //!
@@ -53,7 +53,11 @@ mod shared;
 mod sql;
 mod steps;
 mod store;
+mod transactional;
 
 pub use crate::{
     builder::SqliteStoreBuilder, execution::SqliteExecution, fence::SqliteFence, store::SqliteStore,
 };
+#[cfg(feature = "axum")]
+pub use transactional::TxRejection;
+pub use transactional::{TransactionalExecution, TransactionalStore, Tx, TxError};

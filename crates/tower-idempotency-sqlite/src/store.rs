@@ -45,6 +45,10 @@ impl SqliteStore {
         }
     }
 
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Returns the SQL that [`open`](Self::open) runs, for your own migration tool.
     #[must_use]
     pub const fn migrations_sql() -> &'static str {

@@ -7,3 +7,4 @@ mod file;
 mod package;
 mod processes;
 mod support;
+mod transactional;

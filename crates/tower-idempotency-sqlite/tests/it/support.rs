@@ -107,9 +107,12 @@ pub(crate) async fn acquire(store: &SqliteStore, request: &ClaimRequest) -> Sqli
     }
 }
 
-pub(crate) async fn complete(execution: &mut SqliteExecution) {
+pub(crate) fn completed() -> Completed {
     let response = StoredResponse::new(StatusCode::OK, &HeaderMap::new(), "done");
-    let completed = Completed::new(response, Retention::COMPLETED);
-    let settled = execution.complete(&completed).await;
+    Completed::new(response, Retention::COMPLETED)
+}
+
+pub(crate) async fn complete(execution: &mut SqliteExecution) {
+    let settled = execution.complete(&completed()).await;
     assert_eq!(settled.unwrap(), Settled::Applied);
 }
