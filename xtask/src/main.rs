@@ -5,6 +5,7 @@
     reason = "this program talks to the person who runs it"
 )]
 
+mod chaos;
 mod ci;
 mod dependencies;
 mod features;
@@ -32,6 +33,9 @@ enum Command {
     /// or installs one (apt, pip, npm), and starts a throw-away server on a free port.
     /// Needs nothing but Rust, and leaves no process, and no file outside of target/.
     Test(test::Options),
+    /// Kills, pauses and cuts off servers under load, and checks that every guarantee holds.
+    #[command(disable_help_flag = true)]
+    Chaos(chaos::Options),
     /// Runs what CI runs: formatting, lints, documentation, features, rules, and all tests.
     Ci,
 }
@@ -40,6 +44,7 @@ fn main() -> Result<()> {
     std::env::set_current_dir(step::root())?;
     match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
+        Command::Chaos(options) => chaos::run_chaos(&options),
         Command::Ci => ci::run_checks(),
     }
 }
