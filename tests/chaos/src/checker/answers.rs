@@ -4,10 +4,11 @@ use super::{Violation, acquisitions};
 use crate::{Answer, Moment, Timeline};
 
 /// Codes of the layer that a client of such a run has to reckon with.
-const EXPECTED_CODES: [&str; 3] = [
+const EXPECTED_CODES: [&str; 4] = [
     "HANDLER_PANICKED",
     "IDEMPOTENCY_STORE_UNAVAILABLE",
     "REQUEST_IN_PROGRESS",
+    "TRANSACTION_ROLLED_BACK",
 ];
 
 /// Statuses that a handler gives.

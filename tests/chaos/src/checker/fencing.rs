@@ -1,11 +1,11 @@
 //! G3: whoever lost the key changes nothing, and is told so.
 
 use super::{Violation, acquisitions};
-use crate::{CallResult, Timeline, Verb};
+use crate::{Call, CallResult, History, Mode, Timeline, Verb};
 
 /// Looks for calls of an execution that began after another one had acquired the key,
 /// and were carried out all the same; and for records that name another attempt than their body.
-pub(super) fn check(timeline: &Timeline<'_>) -> Vec<Violation> {
+pub(super) fn check(history: &History, timeline: &Timeline<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     let acquired = acquisitions(timeline);
     for (index, x) in acquired.iter().enumerate() {
@@ -19,10 +19,7 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Vec<Violation> {
             call.token == x.call.token && call.verb != Verb::Claim && call.begun >= y.returned
         });
         for call in late {
-            if matches!(
-                call.result(),
-                Some(CallResult::Renewed | CallResult::Applied)
-            ) {
+            if is_carried_out(history, call) {
                 let what = format!(
                     "{} by {} was carried out after {} had acquired the key",
                     call.verb, x.call.token, y.call.token
@@ -33,6 +30,20 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Vec<Violation> {
     }
     violations.extend(stale_completion(timeline));
     violations
+}
+
+/// Tells whether a call says that it has changed the record, or prolonged the lease.
+///
+/// Where the execution is a transaction, only its commit changes anything: there is no lease,
+/// and its release is a roll-back, which is always possible.
+fn is_carried_out(history: &History, call: &Call) -> bool {
+    match call.result() {
+        Some(CallResult::Applied) => {
+            history.mode != Mode::Transactional || call.verb == Verb::Complete
+        }
+        Some(CallResult::Renewed) => history.mode != Mode::Transactional,
+        _ => false,
+    }
 }
 
 /// The record counts attempts itself; the body was written by the handler of one of them.
@@ -55,7 +66,7 @@ mod tests {
 
     fn judge(scene: &Scene) -> usize {
         let history = scene.history();
-        check(&history.timelines()[0]).len()
+        check(&history, &history.timelines()[0]).len()
     }
 
     fn takeover() -> Scene {
@@ -86,6 +97,21 @@ mod tests {
             scene.call(verb, "x", 2_020..2_030, result);
             assert_eq!(judge(&scene), 1, "{verb}");
         }
+    }
+
+    #[test]
+    fn of_a_transaction_only_the_commit_counts() {
+        let mut scene = takeover();
+        scene.call(Verb::Renew, "x", 2_020..2_030, CallResult::Renewed);
+        scene.call(Verb::Release, "x", 2_040..2_050, CallResult::Applied);
+        let mut history = scene.history();
+        history.mode = Mode::Transactional;
+        assert_eq!(check(&history, &history.timelines()[0]).len(), 0);
+
+        scene.call(Verb::Complete, "x", 2_060..2_070, CallResult::Applied);
+        let mut history = scene.history();
+        history.mode = Mode::Transactional;
+        assert_eq!(check(&history, &history.timelines()[0]).len(), 1);
     }
 
     #[test]

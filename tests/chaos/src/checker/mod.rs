@@ -82,12 +82,16 @@ pub fn judge(history: &History) -> Judgement {
     let mut judgement = Judgement::default();
     for timeline in history.timelines() {
         let violations = &mut judgement.violations;
+        // A transaction is no lease: it leaves nothing when it ends, and no time bounds it.
         if history.mode != Mode::Transactional {
             violations.extend(leases::check(history, &timeline));
             violations.extend(attempts::check(&timeline));
+            let stuck = stuck::check(history, &timeline);
+            violations.extend(stuck.violation);
+            judgement.longest_stuck = judgement.longest_stuck.max(stuck.longest);
         }
         violations.extend(answers::check(&timeline));
-        violations.extend(fencing::check(&timeline));
+        violations.extend(fencing::check(history, &timeline));
         violations.extend(handlers::check(history, &timeline));
         violations.extend(effects::check(history, &timeline));
         let reruns = reruns::check(history, &timeline);
@@ -95,9 +99,6 @@ pub fn judge(history: &History) -> Judgement {
         for reason in reruns.reasons {
             *judgement.reruns.entry(reason).or_default() += 1;
         }
-        let stuck = stuck::check(history, &timeline);
-        violations.extend(stuck.violation);
-        judgement.longest_stuck = judgement.longest_stuck.max(stuck.longest);
         judgement.extra_effects += effects::beyond_the_kept(&timeline);
     }
     judgement.violations.extend(stuck::unfinished(history));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Violation, acquisitions};
-use crate::{CallResult, FaultKind, History, Moment, Run, Timeline, Verb};
+use crate::{CallResult, FaultKind, History, Mode, Moment, Run, Timeline, Verb};
 
 /// Why handlers ran again, and where there was no reason.
 #[derive(Debug, Default)]
@@ -53,7 +53,10 @@ fn reason(
     if still_time(history, run, again.begun) >= history.lease / 2 {
         return Some("paused");
     }
-    cut_off(history, timeline, run, again).then_some("cut off from the store")
+    if cut_off(history, timeline, run, again) {
+        return Some("cut off from the store");
+    }
+    rolled_back(history, timeline, run).then_some("rolled back")
 }
 
 /// Adds up for how long the run's process stood still.
@@ -81,6 +84,17 @@ fn cut_off(history: &History, timeline: &Timeline<'_>, run: &Run, again: &Run) -
         || calls.any(|call| {
             let ended = call.ended.as_ref().map_or(Moment::NEVER, |(at, _)| *at);
             call.is_unknown() || ended.min(again.begun).since(call.begun) > slow
+        })
+}
+
+/// Tells whether the layer's transaction was given up, so that nothing of the run has happened.
+fn rolled_back(history: &History, timeline: &Timeline<'_>, run: &Run) -> bool {
+    let mut calls = timeline.calls.iter();
+    history.mode == Mode::Transactional
+        && calls.any(|call| {
+            call.token == run.token
+                && call.verb == Verb::Complete
+                && call.result() == Some(&CallResult::Stale)
         })
 }
 
@@ -163,6 +177,17 @@ mod tests {
         let kind = "Timeout".to_owned();
         scene.call(Verb::Complete, "x", 100..400, CallResult::Failed { kind });
         assert_eq!(judge(&scene), Ok(vec!["cut off from the store"]));
+    }
+
+    #[test]
+    fn a_transaction_that_was_given_up_is_a_reason() {
+        let mut scene = run_twice(CREATED);
+        scene.call(Verb::Complete, "x", 100..110, CallResult::Stale);
+        assert_eq!(judge(&scene), Err(1));
+        let mut history = scene.history();
+        history.mode = Mode::Transactional;
+        let reruns = check(&history, &history.timelines()[0]);
+        assert_eq!(reruns.reasons, ["rolled back"]);
     }
 
     #[test]

@@ -80,8 +80,9 @@ fn executions_over<'a>(timeline: &Timeline<'a>, at: Moment) -> HashSet<&'a str> 
 fn is_grant(call: &Call) -> bool {
     match call.result() {
         Some(CallResult::Acquired { .. } | CallResult::Renewed) => true,
-        None | Some(CallResult::Failed { .. }) => matches!(call.verb, Verb::Claim | Verb::Renew),
-        Some(_) => false,
+        None | Some(CallResult::Failed { .. }) => call.verb != Verb::Release,
+        // Where the handler completes its key in a transaction, the record is locked to its end.
+        Some(_) => call.verb == Verb::Complete,
     }
 }
 

@@ -1,20 +1,25 @@
-//! Handlers that do as they are told, and write down how far they came.
+//! Handlers that do as they are told, one for each level of guarantee.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::{Extension, Json, extract::State, response::IntoResponse};
-use chaos::{EXECUTION_HEADER, FailureKind, Instructions, RunEnd, Seen};
-use http::StatusCode;
+use axum::{Extension, Json, extract::State};
+use chaos::{EXECUTION_HEADER, FailureKind, Instructions};
+use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 use tokio::time::sleep;
 use tower_idempotency::Idempotency;
-use uuid::Uuid;
+use tower_idempotency_postgres::Tx;
 
 use crate::{
     arguments::Arguments,
-    effects::{Effect, Effects},
+    effects::{self, Effects, in_time},
+    fenced,
     notes::{Identity, Notes},
+    run_guard::RunGuard,
 };
+
+/// An answer whose body is there, so that it can be kept in a transaction.
+pub(crate) type Answer = Response<String>;
 
 /// What the handlers need.
 #[derive(Debug)]
@@ -32,6 +37,31 @@ impl Shared {
             notes,
         }
     }
+
+    pub(crate) fn notes(&self) -> Arc<Notes> {
+        Arc::clone(&self.notes)
+    }
+
+    fn begin(&self, identity: Identity, idempotency: &Idempotency) -> RunGuard {
+        RunGuard::begin(&self.notes, identity, idempotency.attempt().number)
+    }
+
+    fn answer(&self, run: &RunGuard, status: StatusCode) -> Answer {
+        let body = json!({
+            "operation": run.identity.key,
+            "attempt": run.attempt,
+            "execution": run.execution,
+            "server": self.name,
+        });
+        let mut answer = Response::new(body.to_string());
+        *answer.status_mut() = status;
+        let headers = answer.headers_mut();
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        let execution = HeaderValue::from_str(&run.execution).expect("a UUID is plain text");
+        headers.insert(EXECUTION_HEADER, execution);
+        answer
+    }
 }
 
 /// Works without a key, and without the store.
@@ -40,112 +70,101 @@ pub(crate) async fn unkeyed() -> StatusCode {
 }
 
 /// Leaves an effect in a statement of its own.
-pub(crate) async fn effect(
+pub(crate) async fn leased(
     State(shared): State<Arc<Shared>>,
     Extension(identity): Extension<Identity>,
     idempotency: Idempotency,
     Json(instructions): Json<Instructions>,
-) -> impl IntoResponse {
-    let attempt = idempotency.attempt().number;
-    let run = RunGuard::begin(&shared.notes, &identity, attempt);
-    let execution = run.execution.clone();
-    let status = follow(&shared, &instructions, attempt, &run).await;
-    run.end(status);
-    let body = json!({
-        "operation": instructions.operation,
-        "attempt": attempt,
-        "execution": execution,
-        "server": shared.name,
-    });
-    (status, [(EXECUTION_HEADER, execution)], Json(body))
-}
-
-async fn follow(
-    shared: &Shared,
-    instructions: &Instructions,
-    attempt: u32,
-    run: &RunGuard,
-) -> StatusCode {
-    sleep(Duration::from_millis(instructions.before_ms)).await;
-    let failure = instructions.fails(attempt).then_some(instructions.failure);
-    match failure {
-        Some(FailureKind::Status) => return StatusCode::INTERNAL_SERVER_ERROR,
-        Some(FailureKind::Panic) => panic!("the handler was asked to panic"),
-        _ if instructions.refuses => return StatusCode::PAYMENT_REQUIRED,
-        _ => {}
-    }
-    let effect = Effect {
-        operation: instructions.operation.clone(),
-        attempt,
-        execution: run.execution.clone(),
-    };
-    run.notes.note(Seen::EffectBegins { run: run.number });
-    let written = shared.effects.write(&effect).await;
-    run.notes.note(Seen::EffectEnds {
-        run: run.number,
-        confirmed: written.is_ok(),
-    });
-    sleep(Duration::from_millis(instructions.after_ms)).await;
-    if let Err(error) = written {
-        tracing::info!(%error, "an effect was not confirmed");
-        return StatusCode::INTERNAL_SERVER_ERROR;
-    }
-    if failure.is_some() {
-        return StatusCode::INTERNAL_SERVER_ERROR;
-    }
-    StatusCode::CREATED
-}
-
-/// Notes the end of a run, however it ends.
-struct RunGuard {
-    notes: Arc<Notes>,
-    number: u64,
-    execution: String,
-    is_over: bool,
-}
-
-impl RunGuard {
-    fn begin(notes: &Arc<Notes>, identity: &Identity, attempt: u32) -> Self {
-        let run = Self {
-            notes: Arc::clone(notes),
-            number: notes.number(),
-            execution: Uuid::new_v4().to_string(),
-            is_over: false,
-        };
-        notes.note(Seen::RunBegins {
-            run: run.number,
-            key: identity.key.clone(),
-            token: identity.token.clone(),
-            attempt,
-            execution: run.execution.clone(),
-        });
-        run
-    }
-
-    fn end(mut self, status: StatusCode) {
-        self.is_over = true;
-        self.note(RunEnd::Answered {
-            status: status.as_u16(),
-        });
-    }
-
-    fn note(&self, end: RunEnd) {
-        self.notes.note(Seen::RunEnds {
-            run: self.number,
-            end,
-        });
-    }
-}
-
-impl Drop for RunGuard {
-    fn drop(&mut self) {
-        if self.is_over {
-            return;
+) -> Answer {
+    let run = shared.begin(identity, &idempotency);
+    let status = match before_the_effect(&instructions, &run).await {
+        Some(status) => status,
+        None => {
+            let confirmed = run.effect(shared.effects.write(run.row())).await;
+            behind_the_effect(&instructions).await;
+            outcome(&instructions, &run, confirmed)
         }
-        self.note(if thread::panicking() {
-            RunEnd::Panicked
-        } else {
-            RunEnd::Dropped
-        });
+    };
+    end(&shared, run, status)
+}
+
+/// Leaves an effect in a transaction, and completes the key in it.
+pub(crate) async fn fenced(
+    State(shared): State<Arc<Shared>>,
+    Extension(identity): Extension<Identity>,
+    idempotency: Idempotency,
+    Json(instructions): Json<Instructions>,
+) -> Answer {
+    let run = shared.begin(identity, &idempotency);
+    if let Some(status) = before_the_effect(&instructions, &run).await {
+        return end(&shared, run, status);
+    }
+    let answer = shared.answer(&run, StatusCode::CREATED);
+    let committed = match &shared.effects {
+        Effects::Postgres(pool) => {
+            fenced::in_postgres(pool, &instructions, &run, &idempotency, &answer).await
+        }
+        Effects::Sqlite(pool) => {
+            fenced::in_sqlite(pool, &instructions, &run, &idempotency, &answer).await
+        }
+    };
+    if committed {
+        run.end(StatusCode::CREATED);
+        return answer;
+    }
+    end(&shared, run, StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Leaves an effect in the transaction that the layer hands it.
+pub(crate) async fn transactional(
+    State(shared): State<Arc<Shared>>,
+    Extension(identity): Extension<Identity>,
+    idempotency: Idempotency,
+    mut transaction: Tx,
+    Json(instructions): Json<Instructions>,
+) -> Answer {
+    let run = shared.begin(identity, &idempotency);
+    let status = match before_the_effect(&instructions, &run).await {
+        Some(status) => status,
+        None => {
+            let write = effects::in_postgres(run.row()).execute(&mut *transaction);
+            let confirmed = run.effect(in_time(write)).await;
+            behind_the_effect(&instructions).await;
+            outcome(&instructions, &run, confirmed)
+        }
+    };
+    drop(transaction);
+    end(&shared, run, status)
+}
+
+fn end(shared: &Shared, run: RunGuard, status: StatusCode) -> Answer {
+    let answer = shared.answer(&run, status);
+    run.end(status);
+    answer
+}
+
+/// Works, and returns a status if there is to be no effect.
+async fn before_the_effect(instructions: &Instructions, run: &RunGuard) -> Option<StatusCode> {
+    sleep(Duration::from_millis(instructions.before_ms)).await;
+    match instructions.failure {
+        FailureKind::Status if instructions.fails(run.attempt) => {
+            Some(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        FailureKind::Panic if instructions.fails(run.attempt) => {
+            panic!("the handler was asked to panic")
+        }
+        _ => instructions.refuses.then_some(StatusCode::PAYMENT_REQUIRED),
+    }
+}
+
+async fn behind_the_effect(instructions: &Instructions) {
+    sleep(Duration::from_millis(instructions.after_ms)).await;
+}
+
+fn outcome(instructions: &Instructions, run: &RunGuard, confirmed: bool) -> StatusCode {
+    if confirmed && !instructions.fails(run.attempt) {
+        StatusCode::CREATED
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
     }
 }

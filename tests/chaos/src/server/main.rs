@@ -2,9 +2,11 @@
 
 mod arguments;
 mod effects;
+mod fenced;
 mod handlers;
 mod notes;
 mod recording;
+mod run_guard;
 mod serve;
 mod stalls;
 mod store;

@@ -1,6 +1,6 @@
 //! Listening.
 
-use std::{io::Read, sync::Arc, thread};
+use std::{io::Read, sync::Arc, thread, time::Duration};
 
 use anyhow::{Result, bail};
 use axum::{Router, routing::post};
@@ -17,38 +17,43 @@ use crate::{
     store,
 };
 
+/// Longer than a handler works between two statements, and not much longer:
+/// nobody can have the key of a server that stands still meanwhile.
+const STALL_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Serves until nobody holds the other end of standard input any more.
 pub(crate) async fn serve(arguments: &Arguments, notes: Arc<Notes>) -> Result<()> {
-    if arguments.mode != Mode::Leased {
-        bail!("the mode {} is not there yet", arguments.mode);
-    }
+    let shared = |effects| Shared::new(arguments, effects, Arc::clone(&notes));
     if let Some(path) = arguments.store.strip_prefix("sqlite:") {
+        if arguments.mode == Mode::Transactional {
+            bail!("SQLite has no transactional mode: its one writer would wait for each handler");
+        }
         let (store, effects) = store::sqlite(arguments, path).await?;
-        let store = Recording::new(store, Arc::clone(&notes));
-        listen(router(
-            arguments,
-            store,
-            Shared::new(arguments, effects, notes),
-        )?)
-        .await
+        return listen(router(arguments, store, shared(effects))?).await;
+    }
+    let (store, effects) = store::postgres(arguments)?;
+    let shared = shared(effects);
+    if arguments.mode == Mode::Transactional {
+        let store = store.transactional_builder();
+        let store = store.stall_timeout(STALL_TIMEOUT).build()?;
+        listen(router(arguments, store, shared)?).await
     } else {
-        let (store, effects) = store::postgres(arguments)?;
-        let store = Recording::new(store, Arc::clone(&notes));
-        listen(router(
-            arguments,
-            store,
-            Shared::new(arguments, effects, notes),
-        )?)
-        .await
+        listen(router(arguments, store, shared)?).await
     }
 }
 
 fn router<St: Store>(arguments: &Arguments, store: St, shared: Shared) -> Result<Router> {
+    let store = Recording::new(store, shared.notes());
     let layer = IdempotencyLayer::builder(store, Principal::public())
         .lease(arguments.lease_ms)
         .build()?;
+    let handler = match arguments.mode {
+        Mode::Fenced => post(handlers::fenced),
+        Mode::Transactional => post(handlers::transactional),
+        _ => post(handlers::leased),
+    };
     let keyed = Router::new()
-        .route("/effect", post(handlers::effect))
+        .route("/effect", handler)
         .route_layer(layer.required());
     let unkeyed = Router::new()
         .route("/unkeyed", post(handlers::unkeyed))

@@ -3,6 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use anyhow::{Result, bail};
+use chaos::Mode;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -19,7 +20,13 @@ pub(crate) fn postgres(arguments: &Arguments) -> Result<(PostgresStore, Effects)
         bail!("this store has no guards that can be switched off");
     }
     let bound = arguments.operation_timeout_ms;
-    let store = PostgresStore::builder(pool(&arguments.store, 8, bound)?)
+    // There each handler that runs has a connection.
+    let size = if arguments.mode == Mode::Transactional {
+        14
+    } else {
+        8
+    };
+    let store = PostgresStore::builder(pool(&arguments.store, size, bound)?)
         .operation_timeout(bound)
         .build()?;
     let effects = pool(&arguments.store, 6, bound * 2)?;
