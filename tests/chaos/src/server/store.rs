@@ -3,22 +3,19 @@
 use std::{str::FromStr, time::Duration};
 
 use anyhow::{Result, bail};
-use chaos::Mode;
+use chaos::{Mode, Sabotage};
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
-use tower_idempotency_postgres::PostgresStore;
+use tower_idempotency_postgres::{Guard, PostgresStore};
 use tower_idempotency_sqlite::SqliteStore;
 
 use crate::{arguments::Arguments, effects::Effects};
 
 /// Makes the store in Postgres. Nothing is sent: the server may be down at the moment.
 pub(crate) fn postgres(arguments: &Arguments) -> Result<(PostgresStore, Effects)> {
-    if arguments.sabotage.is_some() {
-        bail!("this store has no guards that can be switched off");
-    }
     let bound = arguments.operation_timeout_ms;
     // There each handler that runs has a connection.
     let size = if arguments.mode == Mode::Transactional {
@@ -26,11 +23,22 @@ pub(crate) fn postgres(arguments: &Arguments) -> Result<(PostgresStore, Effects)
     } else {
         8
     };
-    let store = PostgresStore::builder(pool(&arguments.store, size, bound)?)
-        .operation_timeout(bound)
-        .build()?;
+    let mut store = PostgresStore::builder(pool(&arguments.store, size, bound)?);
+    if let Some(sabotage) = arguments.sabotage {
+        store = store.danger_leave_out(guard(sabotage));
+    }
+    let store = store.operation_timeout(bound).build()?;
     let effects = pool(&arguments.store, 6, bound * 2)?;
     Ok((store, Effects::Postgres(effects)))
+}
+
+fn guard(sabotage: Sabotage) -> Guard {
+    match sabotage {
+        Sabotage::CompleteFence => Guard::CompleteFence,
+        Sabotage::RenewFence => Guard::RenewFence,
+        Sabotage::TokenRecognition => Guard::TokenRecognition,
+        Sabotage::InTransactionCheck => Guard::InTransactionCheck,
+    }
 }
 
 /// Connects when it is first used; no wait is unbounded on either side.
