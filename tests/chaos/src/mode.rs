@@ -30,7 +30,10 @@ pub enum StoreKind {
 
 /// A guard of the store that is switched off, to prove that the checker sees it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-#[expect(clippy::exhaustive_enums, reason = "each guard needs a store to leave it out")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "each guard needs a store to leave it out"
+)]
 pub enum Sabotage {
     /// A completion does not compare the token.
     CompleteFence,

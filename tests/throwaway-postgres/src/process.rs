@@ -27,10 +27,22 @@ pub(crate) fn wait_for_end(processes: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Sends a signal by its name.
+/// Sends a signal. A process that ends by itself meanwhile does not matter.
 pub(crate) fn signal(name: &str, processes: &[String]) -> Result<()> {
     let mut kill = Command::new("kill");
-    shell::run(kill.arg(format!("-{name}")).args(processes)).map(drop)
+    let sent = shell::run(kill.arg(format!("-{name}")).args(processes));
+    let Err(error) = sent else {
+        return Ok(());
+    };
+    let alive = processes.iter().filter(|pid| is_alive(pid));
+    let left: Vec<_> = alive.cloned().collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    if left.len() == processes.len() {
+        return Err(error);
+    }
+    signal(name, &left)
 }
 
 /// Lists the children of a process.
