@@ -50,40 +50,55 @@ fn reason(
     {
         return Some("killed");
     }
-    if still_time(history, run, again.begun) >= history.lease / 2 {
+    let from = claimed(timeline, run);
+    if still_time(history, run, from, again.begun) >= history.lease / 2 {
         return Some("paused");
     }
-    if cut_off(history, timeline, run, again) {
+    if cut_off(history, timeline, run, from, again.begun) {
         return Some("cut off from the store");
     }
     rolled_back(history, timeline, run).then_some("rolled back")
 }
 
+/// Returns when the claim of a run began: what befell its server from then on may cost the key.
+fn claimed(timeline: &Timeline<'_>, run: &Run) -> Moment {
+    let mut calls = timeline.calls.iter();
+    let claim = calls.find(|call| call.token == run.token && call.verb == Verb::Claim);
+    claim.map_or(run.begun, |claim| claim.begun)
+}
+
 /// Adds up for how long the run's process stood still.
 ///
 /// A lease is renewed at a third of its length, so it takes about two thirds to lose one.
-fn still_time(history: &History, run: &Run, until: Moment) -> Duration {
+fn still_time(history: &History, run: &Run, from: Moment, until: Moment) -> Duration {
     let still = history
-        .faults_of(run.server, run.begun, until)
+        .faults_of(run.server, from, until)
         .filter(|fault| matches!(fault.kind, FaultKind::Pause | FaultKind::Stall));
     still
-        .map(|fault| fault.to.min(until).since(fault.from.max(run.begun)))
+        .map(|fault| fault.to.min(until).since(fault.from.max(from)))
         .sum()
 }
 
 /// Tells whether the store was out of reach, or so slow that a heartbeat came too late.
-fn cut_off(history: &History, timeline: &Timeline<'_>, run: &Run, again: &Run) -> bool {
-    let faults = history.faults_of(run.server, run.begun, again.begun);
-    let mut calls = timeline.calls.iter().filter(|call| {
-        call.token == run.token && call.verb != Verb::Claim && call.begun <= again.begun
-    });
+fn cut_off(
+    history: &History,
+    timeline: &Timeline<'_>,
+    run: &Run,
+    from: Moment,
+    until: Moment,
+) -> bool {
+    let faults = history.faults_of(run.server, from, until);
+    let mut calls = timeline
+        .calls
+        .iter()
+        .filter(|call| call.token == run.token && call.verb != Verb::Claim && call.begun <= until);
     let slow = history.lease / 4;
     faults
         .into_iter()
         .any(|fault| matches!(fault.kind, FaultKind::Store(_)))
         || calls.any(|call| {
             let ended = call.ended.as_ref().map_or(Moment::NEVER, |(at, _)| *at);
-            call.is_unknown() || ended.min(again.begun).since(call.begun) > slow
+            call.is_unknown() || ended.min(until).since(call.begun) > slow
         })
 }
 
