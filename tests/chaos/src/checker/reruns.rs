@@ -104,13 +104,13 @@ fn cut_off(
 
 /// Tells whether the layer's transaction was given up, so that nothing of the run has happened.
 fn rolled_back(history: &History, timeline: &Timeline<'_>, run: &Run) -> bool {
-    let mut calls = timeline.calls.iter();
-    history.mode == Mode::Transactional
-        && calls.any(|call| {
-            call.token == run.token
-                && call.verb == Verb::Complete
-                && call.result() == Some(&CallResult::Stale)
-        })
+    let broke = run.effect_ended.is_some_and(|(_, confirmed)| !confirmed);
+    let stale = timeline.calls.iter().any(|call| {
+        call.token == run.token
+            && call.verb == Verb::Complete
+            && call.result() == Some(&CallResult::Stale)
+    });
+    history.mode == Mode::Transactional && (broke || stale)
 }
 
 /// Whatever befell a server: a key whose completion was confirmed cannot be acquired again.
