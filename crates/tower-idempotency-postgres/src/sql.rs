@@ -50,6 +50,7 @@ pub(crate) struct Sql {
     pub(crate) forget: Text,
     pub(crate) load_steps_beside: Text,
     pub(crate) held_locks: Text,
+    try_lock: Text,
     find: Text,
 }
 
@@ -91,14 +92,15 @@ impl Sql {
             note_failure: text(NOTE_FAILURE),
             forget: text(FORGET),
             load_steps_beside: text(LOAD_STEPS_BESIDE),
-            held_locks: text(HELD_LOCKS),
+            held_locks: text(&HELD_LOCKS.replace("/* lock */", LOCK)),
+            try_lock: text(&TRY_LOCK.replace("/* lock */", LOCK)),
             find: text(FIND),
         }
     }
 
-    /// Returns the statement that reads a record for a claim, with the identity written into it:
-    /// for the simple protocol, which carries several statements in one round trip.
-    pub(crate) fn find_literally(&self, id: &RecordId) -> String {
+    /// Returns the statements that try a key's lock and then read its record, with the identity
+    /// written into them: for the simple protocol, which carries both in one round trip.
+    pub(crate) fn look_literally(&self, id: &RecordId) -> String {
         let mut literal = String::with_capacity(80);
         literal.push_str("'\\x");
         for byte in id.as_bytes() {
@@ -106,8 +108,19 @@ impl Sql {
             let _ = write!(literal, "{byte:02x}");
         }
         literal.push_str("'::bytea");
-        self.find.0.replace("/* id */", &literal)
+        let number = format!("'{}'::bigint", lock_number(id));
+        let try_lock = self.try_lock.0.replace("/* number */", &number);
+        format!("{try_lock}; {}", self.find.0.replace("/* id */", &literal))
     }
+}
+
+/// The number that stands for a key among a table's locks.
+///
+/// Half a collision is as unlikely as one of the identities' first half, and then costs a 409.
+pub(crate) fn lock_number(id: &RecordId) -> i64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&id.as_bytes()[..8]);
+    i64::from_be_bytes(number)
 }
 
 /// Returns the migrations, in their order.
@@ -370,6 +383,16 @@ LEFT JOIN LATERAL (
 ) AS record ON true
 WHERE (state = 'in_progress' AND lease_expires_at > now AND expires_at > now) IS NOT TRUE";
 
+/// The lock that stands for a key, made of its number and the table's, so that the same key in
+/// another table is another one. It is negative, and those of sweeps and migrations are not.
+const LOCK: &str = "((number # ('/* schema. */idempotency_keys'::regclass::oid::bigint << 32))
+         | '-9223372036854775808'::bigint)";
+
+/// Tries a key's lock, which lasts as long as the transaction.
+const TRY_LOCK: &str = "
+SELECT pg_try_advisory_xact_lock(/* lock */) AS ours
+FROM (VALUES (/* number */)) AS asked (number)";
+
 /// Reads the record for a transactional claim, which has the key's lock already.
 const FIND: &str = "
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
@@ -461,10 +484,10 @@ FROM /* schema. */idempotency_keys
 WHERE id = $1 AND token IN ($3, $2) AND fingerprint = $4 AND state <> 'completed'
   AND expires_at > clock_timestamp()";
 
-/// Tells which of the keys' locks somebody holds. `$1` locks.
+/// Tells of which keys somebody holds the lock. `$1` the keys' numbers.
 const HELD_LOCKS: &str = "
-SELECT lock
-FROM unnest($1::bigint[]) AS asked (lock)
+SELECT number
+FROM (SELECT number, /* lock */ AS lock FROM unnest($1::bigint[]) AS asked (number)) AS asked
 WHERE EXISTS (
     SELECT FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND objsubid = 1
@@ -505,6 +528,7 @@ mod tests {
             &sql.forget,
             &sql.load_steps_beside,
             &sql.held_locks,
+            &sql.try_lock,
             &sql.find,
         ];
         for Text(text) in all {

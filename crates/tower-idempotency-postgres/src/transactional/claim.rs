@@ -8,10 +8,10 @@ use tower_idempotency_core::{
 
 use super::{
     execution::TransactionExecution,
-    open::{OpenTransaction, Seen, lock_of},
+    open::{OpenTransaction, Seen},
     store::Transactional,
 };
-use crate::{row, shared::Shared};
+use crate::{row, shared::Shared, sql::lock_number};
 
 /// What a duplicate is told of a transaction whose end nobody can foresee.
 const REMAINING: Duration = Duration::from_secs(1);
@@ -111,19 +111,19 @@ fn judge(seen: Seen, request: &ClaimRequest) -> sqlx::Result<Result<Next, Refusa
 
 /// Returns those of `ids` whose lock nobody holds, and which nobody holds a lease on either.
 pub(crate) async fn ended(shared: &Shared, ids: &[RecordId]) -> sqlx::Result<Vec<RecordId>> {
-    let locks: Vec<i64> = ids.iter().map(lock_of).collect();
+    let numbers: Vec<i64> = ids.iter().map(lock_number).collect();
     let mut connection = shared.begin().await?;
     let held = shared
         .query(&shared.sql.held_locks)
-        .bind(locks)
+        .bind(numbers)
         .fetch_all(&mut *connection)
         .await;
     let held = connection.finish(held).await?;
     let held: Vec<i64> = held
         .iter()
-        .map(|row| sqlx::Row::try_get(row, "lock"))
+        .map(|row| sqlx::Row::try_get(row, "number"))
         .collect::<sqlx::Result<_>>()?;
-    let is_free = |id: &&RecordId| !held.contains(&lock_of(id));
+    let is_free = |id: &&RecordId| !held.contains(&lock_number(id));
     let free: Vec<_> = ids.iter().filter(is_free).copied().collect();
     crate::resolve::ended(shared, &free).await
 }

@@ -62,12 +62,7 @@ impl OpenTransaction {
     async fn look(&mut self, transactional: &Transactional, id: &RecordId) -> sqlx::Result<Seen> {
         let sql = &transactional.shared.sql;
         // Both by the simple protocol, in one round trip.
-        let look = format!(
-            "SELECT pg_try_advisory_xact_lock({}) AS ours; {}",
-            lock_of(id),
-            sql.find_literally(id)
-        );
-        let rows: Vec<PgRow> = sqlx::raw_sql(AssertSqlSafe(look))
+        let rows: Vec<PgRow> = sqlx::raw_sql(AssertSqlSafe(sql.look_literally(id)))
             .fetch_all(&mut *self.connection)
             .await?;
         let ours = rows.first().ok_or(sqlx::Error::RowNotFound)?;
@@ -111,15 +106,6 @@ impl OpenTransaction {
         in_time(bound, rolled_back).await.ok()?;
         Some(self.connection)
     }
-}
-
-/// The number that stands for a key among the server's advisory locks.
-///
-/// Half a collision is as unlikely as one of the identities' first half, and then costs a 409.
-pub(crate) fn lock_of(id: &RecordId) -> i64 {
-    let mut number = [0; 8];
-    number.copy_from_slice(&id.as_bytes()[..8]);
-    i64::from_be_bytes(number)
 }
 
 async fn in_time<T>(

@@ -11,3 +11,4 @@ mod package;
 mod plans;
 mod support;
 mod table;
+mod transactional;
