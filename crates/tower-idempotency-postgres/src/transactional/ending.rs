@@ -32,7 +32,12 @@ pub(crate) async fn complete(
         let why = "the handler has not given its transaction back: drop `Tx` before answering";
         return Err(StoreError::new(StoreErrorKind::RolledBack, why));
     };
+    if open.has_savepoint() {
+        let why = "the handler has left a savepoint open: commit it, roll it back or drop it";
+        return Err(StoreError::new(StoreErrorKind::RolledBack, why));
+    }
     let bound = owner.transactional.shared.operation_timeout;
+    let met_another = open.met_another;
     let kept = timeout(bound, keep(owner, &mut open, completed)).await;
     // Nothing was committed yet; dropping the transaction makes sure of that.
     match kept.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
@@ -41,11 +46,11 @@ pub(crate) async fn complete(
             roll_back(owner, open).await;
             return Ok(Ending::Stale);
         }
-        Err(error) => return Err(StoreError::new(undone(&error), error)),
+        Err(error) => return Err(undone(met_another, error)),
     }
     match open.commit(bound).await {
         Ok(()) => Ok(Ending::Committed),
-        Err(error) if error::is_refusal(&error) => Err(StoreError::new(undone(&error), error)),
+        Err(error) if error::is_refusal(&error) => Err(undone(met_another, error)),
         Err(error) => Err(StoreError::new(StoreErrorKind::CommitUnknown, error)),
     }
 }
@@ -206,11 +211,15 @@ async fn look(owner: &Owner) -> sqlx::Result<Option<Result<Ending, StoreError>>>
     }))
 }
 
-/// Tells what an error says about a transaction that is certainly not committed.
-fn undone(error: &sqlx::Error) -> StoreErrorKind {
-    if error::is_conflict(error) {
+/// Says what an error means for a transaction that is certainly not committed.
+///
+/// If a statement of the handler's has met another transaction, every later error only says that
+/// the transaction is broken.
+fn undone(met_another: bool, error: sqlx::Error) -> StoreError {
+    let kind = if met_another || error::is_conflict(&error) {
         StoreErrorKind::Conflict
     } else {
         StoreErrorKind::RolledBack
-    }
+    };
+    StoreError::new(kind, error)
 }

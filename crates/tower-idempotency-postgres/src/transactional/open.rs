@@ -86,6 +86,11 @@ impl OpenTransaction {
         (&mut self.connection, &mut self.met_another)
     }
 
+    /// Tells whether the driver would end a savepoint, and not the transaction.
+    pub(crate) fn has_savepoint(&self) -> bool {
+        Manager::get_transaction_depth(&self.connection) > 1
+    }
+
     /// Commits. After an error, what became of it may not be known.
     pub(crate) async fn commit(mut self, bound: Duration) -> sqlx::Result<()> {
         in_time(bound, Manager::commit(&mut self.connection)).await?;

@@ -2,6 +2,8 @@
 
 mod broken;
 mod claims;
+mod commits;
+mod conflicts;
 mod handlers;
 mod isolation;
 mod stalls;
