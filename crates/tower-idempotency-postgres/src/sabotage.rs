@@ -31,12 +31,8 @@ pub(crate) fn without(left_out: Option<Guard>, guard: Guard, sql: &str) -> Strin
         ("AND token = $2", "AND $2::uuid IS NOT NULL"),
         // Keeping a response in a transaction.
         (
-            "record.token IN ($14, $2)",
-            "($14::uuid IS NOT NULL OR true)",
-        ),
-        (
-            "AND (record.state <> 'completed' OR record.expires_at <= excluded.created_at)",
-            "",
+            "WHERE record.expires_at <= excluded.created_at OR record.state = 'failed'",
+            "WHERE true OR record.state = 'failed'",
         ),
     ];
     let mut sql = fences.iter().fold(sql.to_owned(), |sql, (fence, nothing)| {

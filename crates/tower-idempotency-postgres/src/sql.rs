@@ -47,6 +47,7 @@ pub(crate) struct Sql {
     pub(crate) ended: Text,
     pub(crate) keep_in_transaction: Text,
     pub(crate) note_failure: Text,
+    pub(crate) keep_steps_beside: Text,
     pub(crate) forget: Text,
     pub(crate) load_steps_beside: Text,
     pub(crate) held_locks: Text,
@@ -89,7 +90,12 @@ impl Sql {
             remaining: text(REMAINING),
             ended: text(ENDED),
             keep_in_transaction: guarded(Guard::InTransactionCheck, KEEP_IN_TRANSACTION),
-            note_failure: text(NOTE_FAILURE),
+            note_failure: text(
+                &NOTE_FAILURE
+                    .replace("/* if the lock is free */", IF_LOCK_IS_FREE)
+                    .replace("/* lock */", LOCK),
+            ),
+            keep_steps_beside: text(NOTE_FAILURE),
             forget: text(FORGET),
             load_steps_beside: text(LOAD_STEPS_BESIDE),
             held_locks: text(&HELD_LOCKS.replace("/* lock */", LOCK)),
@@ -406,7 +412,8 @@ WHERE id = /* id */";
 /// Keeps a response in the handler's transaction.
 ///
 /// The mark says that the transaction is still the one of the claim. A record that is there is
-/// replaced only if it is the one that the claim saw, or this execution's own.
+/// replaced only if the key is as free as it was for the claim: it has expired or failed,
+/// or it is the dead lease that the claim saw, and still dead.
 ///
 /// `$1` id, `$2` token, `$3` retention, `$4` status, `$5` head, `$6` body, `$7` fingerprint,
 /// `$8` namespace, `$9` principal, `$10` route, `$11` key, `$12` attempt, `$13` takeover,
@@ -433,15 +440,17 @@ SET token = excluded.token, fingerprint = excluded.fingerprint, state = 'complet
     steps = NULL, failure_category = NULL, failure_error = NULL,
     response_status = excluded.response_status, response_head = excluded.response_head,
     response_body = excluded.response_body
-WHERE record.token IN ($14, $2)
-  AND (record.state <> 'completed' OR record.expires_at <= excluded.created_at)";
+WHERE record.expires_at <= excluded.created_at OR record.state = 'failed'
+   OR (record.state = 'in_progress' AND record.token = $14
+       AND record.lease_expires_at <= excluded.created_at)";
 
 /// Records that a transactional execution failed, or would have if it went no further, and the
-/// results of its steps.
+/// results of its steps. A lease that has come back to life is left alone.
 ///
 /// `$1` id, `$2` token, `$3` failed retention, `$4` category, `$5` error, `$6` fingerprint,
 /// `$7` namespace, `$8` principal, `$9` route, `$10` key, `$11` attempt, `$12` takeover,
-/// `$13` the token that was seen, `$14` the results of steps, or NULL to leave them.
+/// `$13` the token that was seen, `$14` the results of steps, or NULL to leave them,
+/// `$15` the key's number, if the lock is to be had.
 const NOTE_FAILURE: &str = "
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
 INSERT INTO /* schema. */idempotency_keys AS record
@@ -451,7 +460,7 @@ SELECT $1, $2, $6, $7, $8, $9, $10, 'failed', $11, $12, now, now,
        coalesce(now + $3 * interval '1 millisecond', 'infinity'),
        coalesce(now + $3 * interval '1 millisecond', 'infinity'),
        $4, $5, $14
-FROM clock
+FROM clock /* if the lock is free */
 ON CONFLICT (id) DO UPDATE
 SET token = excluded.token, fingerprint = excluded.fingerprint, state = 'failed',
     attempt = excluded.attempt, takeover = excluded.takeover,
@@ -465,7 +474,13 @@ SET token = excluded.token, fingerprint = excluded.fingerprint, state = 'failed'
                       AND record.expires_at > excluded.created_at THEN record.steps END,
     response_status = NULL, response_head = NULL, response_body = NULL
 WHERE record.token IN ($13, $2)
-  AND (record.state <> 'completed' OR record.expires_at <= excluded.created_at)";
+  AND (record.expires_at <= excluded.created_at OR record.state = 'failed'
+       OR (record.state = 'in_progress' AND record.lease_expires_at <= excluded.created_at))";
+
+/// Once the transaction was rolled back, somebody else may be at work on the key.
+const IF_LOCK_IS_FREE: &str = "
+CROSS JOIN (VALUES ($15::bigint)) AS asked (number)
+WHERE pg_try_advisory_xact_lock(/* lock */)";
 
 /// Removes what a transactional execution has found or left beside its transaction.
 ///
@@ -473,7 +488,8 @@ WHERE record.token IN ($13, $2)
 const FORGET: &str = "
 DELETE FROM /* schema. */idempotency_keys
 WHERE id = $1 AND token IN ($3, $2)
-  AND (state <> 'completed' OR expires_at <= clock_timestamp())";
+  AND (expires_at <= clock_timestamp() OR state = 'failed'
+       OR (state = 'in_progress' AND lease_expires_at <= clock_timestamp()))";
 
 /// Reads the results of steps for a transactional execution.
 ///
@@ -500,6 +516,22 @@ WHERE EXISTS (
 mod tests {
     use super::*;
 
+    /// A guard that is named differently from what the statements say would be left in.
+    #[test]
+    fn leaving_a_guard_out_changes_its_statement() {
+        let schema = Schema::default();
+        let whole = Sql::new(&schema, None);
+        let without = |guard| Sql::new(&schema, Some(guard));
+        let renew = without(Guard::RenewFence).renew;
+        assert_ne!(renew.0, whole.renew.0);
+        let complete = without(Guard::CompleteFence).complete;
+        assert_ne!(complete.0, whole.complete.0);
+        let in_transaction = without(Guard::InTransactionCheck);
+        assert_ne!(in_transaction.complete_in.0, whole.complete_in.0);
+        let keep = in_transaction.keep_in_transaction;
+        assert_ne!(keep.0, whole.keep_in_transaction.0);
+    }
+
     /// `now()` stands still in a transaction, and a session's time zone or a lenient comparison
     /// with local time has made other stores expire records hours too early.
     #[test]
@@ -525,6 +557,7 @@ mod tests {
             &sql.ended,
             &sql.keep_in_transaction,
             &sql.note_failure,
+            &sql.keep_steps_beside,
             &sql.forget,
             &sql.load_steps_beside,
             &sql.held_locks,

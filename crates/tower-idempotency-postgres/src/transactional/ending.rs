@@ -7,7 +7,9 @@ use tokio::time::{sleep, timeout};
 use tower_idempotency_core::{Completed, Failure, Release, Settled, StoreError, StoreErrorKind};
 
 use super::{execution::Owner, open::OpenTransaction};
-use crate::{claim::readable, connection::Connection, error, execution::bind_response};
+use crate::{
+    claim::readable, connection::Connection, error, execution::bind_response, sql::lock_number,
+};
 
 /// How a transaction that was to be committed ended, if it was not undone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -153,7 +155,10 @@ async fn note_failure(
         .bind(owner.request.failed_retention.milliseconds())
         .bind(failure.category.as_str())
         .bind(readable(&failure.error));
-    let query = owner.bind_record(query).bind(None::<String>);
+    let query = owner
+        .bind_record(query)
+        .bind(None::<String>)
+        .bind(lock_number(&owner.request.id));
     let noted = query.execute(&mut *connection).await.map(drop);
     connection.finish(noted).await
 }

@@ -130,6 +130,13 @@ impl TransactionExecution {
     }
 }
 
+/// Whoever still has the request must not keep the transaction open.
+impl Drop for TransactionExecution {
+    fn drop(&mut self) {
+        drop(self.slot.close());
+    }
+}
+
 impl fmt::Debug for TransactionExecution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransactionExecution")

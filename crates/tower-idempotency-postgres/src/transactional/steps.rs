@@ -35,7 +35,7 @@ impl TransactionSteps {
         let owner = &self.0;
         let shared = &owner.transactional.shared;
         let query = owner
-            .query(&shared.sql.note_failure)
+            .query(&shared.sql.keep_steps_beside)
             .bind(owner.request.failed_retention.milliseconds())
             .bind("transient")
             .bind("interrupted after a step");

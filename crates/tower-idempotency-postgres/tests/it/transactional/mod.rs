@@ -6,6 +6,8 @@ mod commits;
 mod conflicts;
 mod handlers;
 mod isolation;
+mod migration;
+mod releases;
 mod stalls;
 mod support;
 mod unknown;
