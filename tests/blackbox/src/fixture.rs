@@ -289,6 +289,15 @@ impl Fixture {
         self.control("effects").await
     }
 
+    /// Resolves a key as an operator would: with an answer of this status, or by freeing it.
+    ///
+    /// Returns what it came to: `Applied`, `Running { .. }`, ..
+    pub async fn resolve(&self, record: &Value, answer: Option<u16>) -> String {
+        let id = record["id"].as_str().unwrap_or_default();
+        let answer = answer.map_or_else(String::new, |status| format!("&answer={status}"));
+        self.control(&format!("resolve?record={id}{answer}")).await
+    }
+
     /// Returns how often each outcome was reported: `Executed(Stored)`, `Replayed`, ..
     pub async fn outcome(&self, outcome: &str) -> u64 {
         let outcomes: Value = self.control("outcomes").await;
