@@ -1,14 +1,37 @@
 //! `cargo xtask chaos`.
 
-use std::{os::unix::process::CommandExt, path::Path, process::Command};
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::{
     dependencies::metadata,
     step::{cargo, run, step},
 };
+
+/// Every mode, on every store.
+const RUNS: [(&str, &str, u32); 6] = [
+    ("leased", "postgres", 60),
+    ("fenced", "postgres", 60),
+    ("transactional", "postgres", 60),
+    ("leased", "sqlite", 15),
+    ("fenced", "sqlite", 15),
+    ("transactional", "sqlite", 15),
+];
+
+/// Every guard that can be left out, and a mode in which that must be noticed.
+const SABOTAGES: [(&str, &str); 5] = [
+    ("complete-fence", "leased"),
+    ("renew-fence", "leased"),
+    ("token-recognition", "leased"),
+    ("in-transaction-check", "fenced"),
+    ("in-transaction-check", "transactional"),
+];
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -19,13 +42,47 @@ pub(crate) struct Options {
 
 /// Builds the programs and becomes the one that runs the other.
 pub(crate) fn run_chaos(options: &Options) -> Result<()> {
-    step("build", || {
-        run(cargo().args(["build", "--quiet", "--locked", "-p", "chaos", "--bins"]))
-    })?;
+    let program = step("build", build)?;
+    let mut chaos = Command::new(program);
+    // Its exit code and its signals are then those of this command.
+    Err(chaos.args(&options.arguments).exec()).context("cannot run chaos")
+}
+
+/// Runs every mode for a while, and every sabotage, which must be noticed.
+pub(crate) fn check() -> Result<()> {
+    let program = step("build chaos", build)?;
+    for (mode, store, seconds) in RUNS {
+        step(&format!("chaos, {mode}, {store}"), || {
+            run(&mut chaos(&program, mode, store, seconds))
+        })?;
+    }
+    for (guard, mode) in SABOTAGES {
+        step(&format!("chaos without {guard}, {mode}"), || {
+            let status = chaos(&program, mode, "postgres", 60)
+                .args(["--sabotage", guard])
+                .status()?;
+            // 1 stands for violations; everything else is another trouble, or none.
+            if status.code() != Some(1) {
+                bail!("chaos has not noticed that a guard was missing: {status}");
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn chaos(program: &Path, mode: &str, store: &str, seconds: u32) -> Command {
+    let mut chaos = Command::new(program);
+    chaos.args(["--mode", mode, "--store", store]);
+    chaos.args(["--seconds", &seconds.to_string()]);
+    chaos
+}
+
+/// Builds both programs, and returns the path of the one to run.
+fn build() -> Result<PathBuf> {
+    run(cargo().args(["build", "--quiet", "--locked", "-p", "chaos", "--bins"]))?;
     let metadata = metadata()?;
     let target = metadata["target_directory"].as_str();
     let target = Path::new(target.context("target_directory")?);
-    let mut chaos = Command::new(target.join("debug").join("chaos"));
-    // Its exit code and its signals are then those of this command.
-    Err(chaos.args(&options.arguments).exec()).context("cannot run chaos")
+    Ok(target.join("debug").join("chaos"))
 }

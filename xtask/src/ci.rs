@@ -5,7 +5,7 @@ use std::{fs, time::Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    dependencies, features, house,
+    chaos, dependencies, features, house,
     step::{cargo, root, run, step},
     test,
 };
@@ -41,6 +41,7 @@ pub(crate) fn run_checks() -> Result<()> {
         let packages = ["tower-idempotency-postgres", "blackbox"];
         test::run(&test::Options::on_postgres(NEWEST_POSTGRES, &packages))
     })?;
+    chaos::check()?;
     step("nothing is left running", nothing_is_left)?;
     println!(
         "everything passed in {:.0} s",
