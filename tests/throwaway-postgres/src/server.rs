@@ -137,8 +137,13 @@ impl Server {
     ///
     /// If it is not running, or its processes do not end.
     pub fn kill(&self) -> Result<()> {
+        // A postmaster that stands still has no child that is not on the list.
+        process::signal("STOP", &[self.pid()?.to_string()])?;
         let processes = self.processes()?;
-        process::signal("KILL", &processes)?;
+        for each in &processes {
+            // One that ends by itself just now needs no signal.
+            let _ = process::signal("KILL", slice::from_ref(each));
+        }
         process::wait_for_end(&processes)?;
         self.remove_shared_memory();
         // The next server would take a dead process that nobody has waited for yet for a live one.

@@ -1,4 +1,4 @@
-//! Handlers that do as they are told, one for each level of guarantee.
+//! Handlers that do as they are told.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,11 +8,10 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 use tokio::time::sleep;
 use tower_idempotency::Idempotency;
-use tower_idempotency_postgres::Tx;
 
 use crate::{
     arguments::Arguments,
-    effects::{self, Effects, in_time},
+    effects::Effects,
     fenced,
     notes::{Identity, Notes},
     run_guard::RunGuard,
@@ -42,7 +41,7 @@ impl Shared {
         Arc::clone(&self.notes)
     }
 
-    fn begin(&self, identity: Identity, idempotency: &Idempotency) -> RunGuard {
+    pub(crate) fn begin(&self, identity: Identity, idempotency: &Idempotency) -> RunGuard {
         RunGuard::begin(&self.notes, identity, idempotency.attempt().number)
     }
 
@@ -115,36 +114,17 @@ pub(crate) async fn fenced(
     end(&shared, run, StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Leaves an effect in the transaction that the layer hands it.
-pub(crate) async fn transactional(
-    State(shared): State<Arc<Shared>>,
-    Extension(identity): Extension<Identity>,
-    idempotency: Idempotency,
-    mut transaction: Tx,
-    Json(instructions): Json<Instructions>,
-) -> Answer {
-    let run = shared.begin(identity, &idempotency);
-    let status = match before_the_effect(&instructions, &run).await {
-        Some(status) => status,
-        None => {
-            let write = effects::in_postgres(run.row()).execute(&mut *transaction);
-            let confirmed = run.effect(in_time(write)).await;
-            behind_the_effect(&instructions).await;
-            outcome(&instructions, &run, confirmed)
-        }
-    };
-    drop(transaction);
-    end(&shared, run, status)
-}
-
-fn end(shared: &Shared, run: RunGuard, status: StatusCode) -> Answer {
+pub(crate) fn end(shared: &Shared, run: RunGuard, status: StatusCode) -> Answer {
     let answer = shared.answer(&run, status);
     run.end(status);
     answer
 }
 
 /// Works, and returns a status if there is to be no effect.
-async fn before_the_effect(instructions: &Instructions, run: &RunGuard) -> Option<StatusCode> {
+pub(crate) async fn before_the_effect(
+    instructions: &Instructions,
+    run: &RunGuard,
+) -> Option<StatusCode> {
     sleep(Duration::from_millis(instructions.before_ms)).await;
     match instructions.failure {
         FailureKind::Status if instructions.fails(run.attempt) => {
@@ -157,11 +137,11 @@ async fn before_the_effect(instructions: &Instructions, run: &RunGuard) -> Optio
     }
 }
 
-async fn behind_the_effect(instructions: &Instructions) {
+pub(crate) async fn behind_the_effect(instructions: &Instructions) {
     sleep(Duration::from_millis(instructions.after_ms)).await;
 }
 
-fn outcome(instructions: &Instructions, run: &RunGuard, confirmed: bool) -> StatusCode {
+pub(crate) fn outcome(instructions: &Instructions, run: &RunGuard, confirmed: bool) -> StatusCode {
     if confirmed && !instructions.fails(run.attempt) {
         StatusCode::CREATED
     } else {

@@ -10,6 +10,7 @@ mod run_guard;
 mod serve;
 mod stalls;
 mod store;
+mod transactional;
 
 use std::sync::Arc;
 

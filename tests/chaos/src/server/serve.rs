@@ -2,8 +2,11 @@
 
 use std::{io::Read, sync::Arc, thread, time::Duration};
 
-use anyhow::{Result, bail};
-use axum::{Router, routing::post};
+use anyhow::Result;
+use axum::{
+    Router,
+    routing::{MethodRouter, post},
+};
 use chaos::Mode;
 use tokio::net::TcpListener;
 use tower_idempotency::{IdempotencyLayer, Principal};
@@ -14,7 +17,7 @@ use crate::{
     handlers::{self, Shared},
     notes::Notes,
     recording::Recording,
-    store,
+    store, transactional,
 };
 
 /// Longer than a handler works between two statements, and not much longer:
@@ -24,34 +27,49 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Serves until nobody holds the other end of standard input any more.
 pub(crate) async fn serve(arguments: &Arguments, notes: Arc<Notes>) -> Result<()> {
     let shared = |effects| Shared::new(arguments, effects, Arc::clone(&notes));
+    let is_transactional = arguments.mode == Mode::Transactional;
     if let Some(path) = arguments.store.strip_prefix("sqlite:") {
-        if arguments.mode == Mode::Transactional {
-            bail!("SQLite has no transactional mode: its one writer would wait for each handler");
-        }
         let (store, effects) = store::sqlite(arguments, path).await?;
-        return listen(router(arguments, store, shared(effects))?).await;
+        let shared = shared(effects);
+        return if is_transactional {
+            let handler = post(transactional::in_sqlite);
+            listen(router(arguments, store.transactional(), shared, handler)?).await
+        } else {
+            let handler = without_the_layers_transaction(arguments);
+            listen(router(arguments, store, shared, handler)?).await
+        };
     }
     let (store, effects) = store::postgres(arguments)?;
     let shared = shared(effects);
-    if arguments.mode == Mode::Transactional {
+    if is_transactional {
         let store = store.transactional_builder();
         let store = store.stall_timeout(STALL_TIMEOUT).build()?;
-        listen(router(arguments, store, shared)?).await
+        let handler = post(transactional::in_postgres);
+        listen(router(arguments, store, shared, handler)?).await
     } else {
-        listen(router(arguments, store, shared)?).await
+        let handler = without_the_layers_transaction(arguments);
+        listen(router(arguments, store, shared, handler)?).await
     }
 }
 
-fn router<St: Store>(arguments: &Arguments, store: St, shared: Shared) -> Result<Router> {
+fn without_the_layers_transaction(arguments: &Arguments) -> MethodRouter<Arc<Shared>> {
+    if arguments.mode == Mode::Fenced {
+        post(handlers::fenced)
+    } else {
+        post(handlers::leased)
+    }
+}
+
+fn router<St: Store>(
+    arguments: &Arguments,
+    store: St,
+    shared: Shared,
+    handler: MethodRouter<Arc<Shared>>,
+) -> Result<Router> {
     let store = Recording::new(store, shared.notes());
     let layer = IdempotencyLayer::builder(store, Principal::public())
         .lease(arguments.lease_ms)
         .build()?;
-    let handler = match arguments.mode {
-        Mode::Fenced => post(handlers::fenced),
-        Mode::Transactional => post(handlers::transactional),
-        _ => post(handlers::leased),
-    };
     let keyed = Router::new()
         .route("/effect", handler)
         .route_layer(layer.required());

@@ -41,13 +41,8 @@ fn five_seconds_of_chaos_on_sqlite_break_nothing() {
 
 #[test]
 fn a_run_that_cannot_begin_says_so() {
-    let (code, line) = chaos(&[
-        "--seconds",
-        "1",
-        "--store",
-        "sqlite",
-        "--mode",
-        "transactional",
-    ]);
+    // No guard of this store can be switched off.
+    let store = ["--seconds", "1", "--store", "sqlite"];
+    let (code, line) = chaos(&[&store[..], &["--sabotage", "complete-fence"]].concat());
     assert_eq!(code, Some(2), "{line}");
 }
