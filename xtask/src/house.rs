@@ -22,10 +22,39 @@ pub(crate) fn check() -> Result<()> {
             check_file(&file, &mut wrong)?;
         }
     }
+    check_claims(&mut wrong)?;
     if !wrong.is_empty() {
         bail!("{}", wrong.join("\n"));
     }
     Ok(())
+}
+
+/// Checks that every test that the guarantees name is there.
+fn check_claims(wrong: &mut Vec<String>) -> Result<()> {
+    let mut code = String::new();
+    for folder in ["crates", "tests"] {
+        for file in sources(&root().join(folder)) {
+            code.push_str(&fs::read_to_string(file)?);
+        }
+    }
+    let claims = fs::read_to_string(root().join("docs").join("guarantees.md"))?;
+    for test in names_of_tests(&claims) {
+        if !code.contains(&format!("fn {test}(")) && !code.contains(&format!("fn {test}<")) {
+            wrong.push(format!("docs/guarantees.md names {test}, which is no test"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns what stands between backticks and looks like a test: words joined by underscores.
+fn names_of_tests(text: &str) -> impl Iterator<Item = &str> {
+    let is_name = |name: &&str| {
+        name.matches('_').count() >= 2
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    text.split('`').skip(1).step_by(2).filter(is_name)
 }
 
 fn check_file(file: &Path, wrong: &mut Vec<String>) -> Result<()> {
@@ -72,4 +101,16 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_told_from_other_words_in_backticks() {
+        let text = "shown by `a_test_that_shows`, not by `derive_key` or `Some::thing_else_here`";
+        let names: Vec<_> = names_of_tests(text).collect();
+        assert_eq!(names, ["a_test_that_shows"]);
+    }
 }
