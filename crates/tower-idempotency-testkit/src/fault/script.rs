@@ -43,6 +43,7 @@ pub struct Faults(Arc<Mutex<HashMap<Verb, Script>>>);
 struct Script {
     calls: u64,
     next: VecDeque<Fault>,
+    rolled_back: VecDeque<StoreErrorKind>,
     lasting: Option<StoreErrorKind>,
     gate: Option<Gate>,
 }
@@ -69,6 +70,17 @@ impl Faults {
         self.lock().entry(verb).or_default().next.extend(faults);
     }
 
+    /// Lets the next `calls` of `verb`, complete or release, end as those of a transaction that
+    /// cannot be committed do: the key is free, and the error is of this kind.
+    pub fn roll_back_next(&self, verb: Verb, calls: usize, kind: StoreErrorKind) {
+        let kinds = std::iter::repeat_n(kind, calls);
+        self.lock()
+            .entry(verb)
+            .or_default()
+            .rolled_back
+            .extend(kinds);
+    }
+
     /// Lets every call of `verb` fail until [`heal`](Self::heal).
     pub fn fail_until_healed(&self, verb: Verb, kind: StoreErrorKind) {
         self.lock().entry(verb).or_default().lasting = Some(kind);
@@ -86,6 +98,7 @@ impl Faults {
     pub fn heal(&self) {
         for script in self.lock().values_mut() {
             script.next.clear();
+            script.rolled_back.clear();
             script.lasting = None;
         }
     }
@@ -100,6 +113,15 @@ impl Faults {
     #[must_use]
     pub fn all_calls(&self) -> u64 {
         self.lock().values().map(|script| script.calls).sum()
+    }
+
+    /// Says how the transaction that `verb` would end is rolled back, if it shall be.
+    pub(crate) fn rolls_back(&self, verb: Verb) -> Option<StoreErrorKind> {
+        let mut scripts = self.lock();
+        let script = scripts.get_mut(&verb)?;
+        let kind = script.rolled_back.pop_front()?;
+        script.calls += 1;
+        Some(kind)
     }
 
     /// Makes a call of `verb`, or does not, as the script says.

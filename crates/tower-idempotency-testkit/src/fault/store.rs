@@ -2,7 +2,7 @@ use http::Extensions;
 use tower_idempotency_core::{
     Attempt, Claim, ClaimRequest, Completed, Execution, ListPage, Record, RecordId, RecordInfo,
     Release, Renewal, Resolution, Resolved, Settled, Standing, StepJournal, Store, StoreError,
-    StoreLimits, Swept,
+    StoreErrorKind, StoreLimits, Swept,
 };
 
 use super::{Faults, Verb};
@@ -109,6 +109,13 @@ pub struct FaultExecution<E> {
     faults: Faults,
 }
 
+impl<E: Execution> FaultExecution<E> {
+    async fn roll_back(&mut self, kind: StoreErrorKind) -> Result<Settled, StoreError> {
+        let _ = self.inner.release(&Release::Free).await?;
+        Err(kind.into())
+    }
+}
+
 impl<E: Execution> Execution for FaultExecution<E> {
     fn attempt(&self) -> Attempt {
         self.inner.attempt()
@@ -133,12 +140,18 @@ impl<E: Execution> Execution for FaultExecution<E> {
     }
 
     async fn complete(&mut self, completed: &Completed) -> Result<Settled, StoreError> {
+        if let Some(kind) = self.faults.rolls_back(Verb::Complete) {
+            return self.roll_back(kind).await;
+        }
         self.faults
             .play(Verb::Complete, self.inner.complete(completed))
             .await
     }
 
     async fn release(&mut self, release: &Release) -> Result<Settled, StoreError> {
+        if let Some(kind) = self.faults.rolls_back(Verb::Release) {
+            return self.roll_back(kind).await;
+        }
         self.faults
             .play(Verb::Release, self.inner.release(release))
             .await

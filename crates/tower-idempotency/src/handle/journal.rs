@@ -38,7 +38,8 @@ impl Journal {
     /// Begins a step; `None` if one of that name is running.
     pub(super) fn begin<'a>(&'a self, name: &'a str) -> Option<Running<'a>> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.insert(name.to_owned()).then_some(Running {
+        // Lazily: a guard that is made and dropped would end the step that is running.
+        running.insert(name.to_owned()).then(|| Running {
             journal: self,
             name,
         })

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tower_idempotency::{
-    ConfigError, IdempotencyLayer, IdempotencyLayerBuilder, KeySource, Principal, ResponseHeaders,
-    Retention, SweepPolicy, WaitPolicy,
+    ConfigError, ConflictPolicy, IdempotencyLayer, IdempotencyLayerBuilder, KeySource, Principal,
+    ResponseHeaders, Retention, SweepPolicy, WaitPolicy,
 };
 use tower_idempotency_memory::MemoryStore;
 
@@ -31,6 +31,12 @@ fn a_value_that_cannot_work_is_named() {
             refused(|b| b.failed_retention(Retention::For(Duration::ZERO))),
             "failed_retention",
             "For(0ns)",
+        ),
+        (refused(|b| b.max_attempts(0)), "max_attempts", "0"),
+        (
+            refused(|b| b.retry_conflicts(ConflictPolicy::retries(101))),
+            "retry_conflicts.retries",
+            "101",
         ),
         (refused(|b| b.key_sources([])), "key_sources", "[]"),
         (

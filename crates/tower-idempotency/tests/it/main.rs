@@ -8,4 +8,7 @@ mod configuration;
 mod faults;
 mod mechanics;
 mod passing;
+mod steps;
 mod support;
+mod transactions;
+mod waiting;
