@@ -27,6 +27,9 @@ const FAKETIME_FOLDERS: [&str; 3] = [
     "/usr/lib/faketime",
 ];
 
+/// How long a server that stood still takes to find that its leases are gone.
+const COMES_BACK: Duration = Duration::from_millis(600);
+
 /// All servers.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -94,7 +97,7 @@ impl Fleet {
             .any(|folder| Path::new(folder).join("libfaketime.so.1").is_file())
     }
 
-    /// Tells whether the server of a place stands still at the moment.
+    /// Tells whether the server of a place stands still, or has just come back.
     pub(crate) fn is_paused(&self, slot: usize) -> bool {
         self.slots[slot].is_paused.load(Ordering::Relaxed)
     }
@@ -148,7 +151,7 @@ impl Fleet {
     }
 
     /// Stops the server of a place where it is, for a while, unless it is killed meanwhile.
-    pub(crate) async fn pause(&self, slot: usize, pause: Duration) -> Result<bool> {
+    pub(crate) async fn pause(self: &Arc<Self>, slot: usize, pause: Duration) -> Result<bool> {
         let Some(id) = self.signal(slot, None, Process::pause).await? else {
             return Ok(false);
         };
@@ -156,9 +159,13 @@ impl Fleet {
         let is_paused = &self.slots[slot].is_paused;
         is_paused.store(true, Ordering::Relaxed);
         tokio::time::sleep(pause).await;
-        is_paused.store(false, Ordering::Relaxed);
         self.signal(slot, Some(id), Process::resume).await?;
         self.note(FaultKind::Pause, Whom::Process(id), from);
+        let fleet = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(COMES_BACK).await;
+            fleet.slots[slot].is_paused.store(false, Ordering::Relaxed);
+        });
         Ok(true)
     }
 

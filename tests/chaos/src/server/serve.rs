@@ -22,7 +22,7 @@ use crate::{
 
 /// Longer than a handler works between two statements, and not much longer:
 /// nobody can have the key of a server that stands still meanwhile.
-const STALL_TIMEOUT: Duration = Duration::from_secs(3);
+const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves until nobody holds the other end of standard input any more.
 pub(crate) async fn serve(arguments: &Arguments, notes: Arc<Notes>) -> Result<()> {

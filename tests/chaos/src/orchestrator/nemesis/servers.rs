@@ -29,7 +29,7 @@ pub(crate) async fn kill(arena: Arc<Arena>, seed: u64) -> Result<()> {
         let slots = (0..arena.fleet.len()).map(|next| (first + next) % arena.fleet.len());
         let (still, moving): (Vec<_>, Vec<_>) =
             slots.partition(|&slot| arena.fleet.is_paused(slot));
-        // One that stands still is to come back and find that its leases are gone, mostly.
+        // One that stood still is to find that its leases are gone, mostly.
         let order = if spares_the_still {
             [moving, still].concat()
         } else {
@@ -50,7 +50,7 @@ pub(crate) async fn kill(arena: Arc<Arena>, seed: u64) -> Result<()> {
 pub(crate) async fn pause(arena: Arc<Arena>, lease: Duration, seed: u64) -> Result<()> {
     let mut rng = Rng::with_seed(seed);
     while !arena.is_over() {
-        sleep(Duration::from_millis(rng.u64(200..1_200))).await;
+        sleep(Duration::from_millis(rng.u64(100..700))).await;
         let slot = rng.usize(..arena.fleet.len());
         let pause = lease.mul_f64(0.3 + 2.0 * rng.f64());
         if !arena.is_over() && arena.fleet.pause(slot, pause).await? {
