@@ -101,3 +101,73 @@ fn note_run(
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CallResult, Moment, RunEnd, Verb};
+
+    const SERVER: ServerId = ServerId {
+        slot: 0,
+        generation: 1,
+    };
+
+    fn gathered(seen: Vec<Seen>) -> Gathered {
+        let events = seen.into_iter().zip(1..).map(|(seen, at)| Event {
+            at: Moment::at_millis(at),
+            seen,
+        });
+        gather(SERVER, events.collect())
+    }
+
+    fn call_begins(call: u64, verb: Verb) -> Seen {
+        let (key, token) = ("k".to_owned(), "x".to_owned());
+        Seen::CallBegins {
+            call,
+            verb,
+            key,
+            token,
+        }
+    }
+
+    #[test]
+    fn calls_that_cross_each_other_get_their_own_ends() {
+        let result = CallResult::Applied;
+        let gathered = gathered(vec![
+            call_begins(1, Verb::Renew),
+            call_begins(2, Verb::Complete),
+            Seen::CallEnds { call: 2, result },
+        ]);
+        assert!(gathered.calls[0].ended.is_none());
+        let end = (Moment::at_millis(3), CallResult::Applied);
+        assert_eq!(gathered.calls[1].ended, Some(end));
+    }
+
+    #[test]
+    fn a_run_remembers_how_far_it_came() {
+        let (key, token) = ("k".to_owned(), "x".to_owned());
+        let run = 1;
+        let gathered = gathered(vec![
+            Seen::RunBegins {
+                run,
+                key,
+                token,
+                attempt: 1,
+                execution: "e".to_owned(),
+            },
+            Seen::EffectBegins { run },
+            Seen::EffectEnds {
+                run,
+                confirmed: false,
+            },
+            Seen::RunEnds {
+                run,
+                end: RunEnd::Panicked,
+            },
+        ]);
+        let run = &gathered.runs[0];
+        assert_eq!(run.effect_begun, Some(Moment::at_millis(2)));
+        assert_eq!(run.effect_ended, Some((Moment::at_millis(3), false)));
+        assert_eq!(run.ended, Some((Moment::at_millis(4), RunEnd::Panicked)));
+    }
+}

@@ -63,3 +63,32 @@ pub fn read_journal(path: &Path) -> io::Result<Vec<Event>> {
     }
     Ok(events)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stalled() -> Seen {
+        Seen::Stalled {
+            from: Moment::at_millis(7),
+        }
+    }
+
+    #[test]
+    fn a_journal_is_read_back_even_if_its_last_line_was_cut_off() {
+        let name = format!("chaos-journal-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let journal = Journal::open(&path).unwrap();
+        journal.note(stalled());
+        journal.note(stalled());
+        assert_eq!(read_journal(&path).unwrap().len(), 2);
+
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+        assert_eq!(read_journal(&path).unwrap().len(), 1);
+
+        fs::write(&path, [b"nonsense\n", &whole[..]].concat()).unwrap();
+        assert!(read_journal(&path).is_err());
+        fs::remove_file(&path).unwrap();
+    }
+}

@@ -13,8 +13,9 @@ const IN_FLIGHT: Duration = Duration::from_secs(3);
 const SLACK: Duration = Duration::from_secs(1);
 
 /// For how long a key was refused beyond its lease.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Stuck {
+    /// As far as the answers tell; calls whose outcome is unknown may have prolonged the lease.
     pub(super) longest: Duration,
     pub(super) violation: Option<Violation>,
 }
@@ -25,38 +26,41 @@ pub(super) fn check(history: &History, timeline: &Timeline<'_>) -> Stuck {
         .calls
         .iter()
         .filter(|call| call.result() == Some(&CallResult::InProgress));
-    let beyond = refused.map(|refused| beyond_the_lease(history, timeline, refused));
-    let beyond: Vec<_> = beyond.collect();
-    if beyond.contains(&None) {
-        let what = "the key was refused although no execution could have it";
-        return Stuck {
-            longest: Duration::ZERO,
-            violation: Some(Violation::of_key("G5", timeline.key, what)),
-        };
-    }
-    let longest = beyond.into_iter().flatten().max().unwrap_or_default();
+    let mut stuck = Stuck::default();
     let bound = history.lease / 3 + SLACK;
-    let violation = (longest > bound).then(|| {
-        let what = format!("the key was refused {longest:?} after the end of its last lease");
-        Violation::of_key("G5", timeline.key, what)
-    });
-    Stuck { longest, violation }
+    for refused in refused {
+        let Some(lease_end) = latest_lease_end(history, timeline, refused, IN_FLIGHT) else {
+            let what = "the key was refused although no execution could have it";
+            stuck.violation = Some(Violation::of_key("G5", timeline.key, what));
+            continue;
+        };
+        let certain = refused.begun.since(lease_end);
+        if certain > bound {
+            let what = format!("the key was refused {certain:?} after the end of its last lease");
+            stuck.violation = Some(Violation::of_key("G5", timeline.key, what));
+        }
+        let seen = latest_lease_end(history, timeline, refused, Duration::ZERO);
+        let seen = seen.map_or(Duration::ZERO, |end| refused.begun.since(end));
+        stuck.longest = stuck.longest.max(seen);
+    }
+    stuck
 }
 
-/// Returns how long after the end of the last lease a claim was refused;
-/// `None` if nobody can have had one.
-fn beyond_the_lease(
+/// Returns when the leases that a claim was refused for end at the latest, if calls without an
+/// answer take effect within `in_flight`; `None` if nobody can have had one.
+fn latest_lease_end(
     history: &History,
     timeline: &Timeline<'_>,
     refused: &Call,
-) -> Option<Duration> {
+    in_flight: Duration,
+) -> Option<Moment> {
     let refused_at = refused.ended.as_ref().map_or(Moment::NEVER, |(at, _)| *at);
     let over = executions_over(timeline, refused.begun);
     let grants = timeline.calls.iter().filter(|call| {
         is_grant(call) && call.begun <= refused_at && !over.contains(call.token.as_str())
     });
-    let last = grants.map(|grant| latest_effect(history, grant)).max()?;
-    Some(refused.begun.since(last.plus(history.lease)))
+    let effects = grants.map(|grant| latest_effect(history, grant, in_flight));
+    Some(effects.max()?.plus(history.lease))
 }
 
 /// Lists the executions that certainly had no lease any more at `at`, whatever calls of theirs
@@ -87,13 +91,13 @@ fn is_grant(call: &Call) -> bool {
 }
 
 /// Returns the latest moment at which a call can have taken effect.
-fn latest_effect(history: &History, call: &Call) -> Moment {
+fn latest_effect(history: &History, call: &Call, in_flight: Duration) -> Moment {
     match &call.ended {
-        Some((at, CallResult::Failed { .. })) => at.plus(IN_FLIGHT),
+        Some((at, CallResult::Failed { .. })) => at.plus(in_flight),
         Some((at, _)) => *at,
         None => {
             let gone = history.killed(call.server).unwrap_or(history.end);
-            gone.plus(IN_FLIGHT)
+            gone.plus(in_flight)
         }
     }
 }
@@ -152,7 +156,9 @@ mod tests {
             kind: "Timeout".to_owned(),
         };
         scene.call(Verb::Renew, "x", 1_400..1_700, failed);
-        assert_eq!(judge(&scene).longest, Duration::ZERO);
+        let stuck = judge(&scene);
+        assert!(stuck.violation.is_none());
+        assert_eq!(stuck.longest, Duration::from_millis(1_300));
     }
 
     #[test]

@@ -46,9 +46,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<usize> {
     ending::wait_for_runs(&arena, folder.path()).await?;
     tokio::time::sleep(arguments.lease()).await;
     progress.abort();
+    progress::end();
     let history = ending::history(arguments, &arena, &database, folder.path(), unfinished).await?;
     let violations = verdict::pronounce(arguments, seed, &arena, &history);
-    if violations > 0 || arguments.keep {
+    if (violations > 0 && arguments.sabotage.is_none()) || arguments.keep {
         println!("the journals are in {}", folder.keep()?.display());
     }
     let summary = verdict::last_line(arguments, &arena, &history, violations);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use chaos::{BODY_MARK, Gathered, History, KEY_MARK, Moment, ServerId, gather, read_journal};
 use tokio::{
     sync::Semaphore,
@@ -92,6 +92,13 @@ pub(crate) async fn history(
     let (mut calls, mut runs) = (Vec::new(), Vec::new());
     for life in &lives {
         let seen = gathered(folder, life.server)?;
+        // A clock that a shifted server reads otherwise would make the history worthless.
+        let mut times = seen.calls.iter().map(|call| call.begun);
+        ensure!(
+            times.all(|at| at >= life.from && at <= Moment::now()),
+            "the clock of {} is not that of the others",
+            life.server
+        );
         calls.extend(seen.calls);
         runs.extend(seen.runs);
         faults.extend(seen.stalls);

@@ -33,6 +33,13 @@ pub(crate) async fn show(arena: Arc<Arena>, folder: PathBuf) {
     }
 }
 
+/// Leaves the last line where it is.
+pub(crate) fn end() {
+    if std::io::stdout().is_terminal() {
+        println!();
+    }
+}
+
 fn line(arena: &Arena, seconds: u64, takeovers: usize) -> String {
     let figures = &arena.figures;
     format!(
