@@ -201,7 +201,7 @@ pub(crate) async fn find_out(owner: &Owner) -> Result<Ending, StoreError> {
 /// Looks at the record under the key's lock; `None` if somebody holds the lock.
 async fn look(owner: &Owner) -> sqlx::Result<Option<Result<Ending, StoreError>>> {
     let id = &owner.request.id;
-    let (open, seen) = OpenTransaction::begin(&owner.transactional, id, "").await?;
+    let (open, seen) = OpenTransaction::begin_to_look(&owner.transactional, id).await?;
     roll_back(owner, open).await;
     if !seen.ours {
         return Ok(None);

@@ -42,12 +42,30 @@ impl OpenTransaction {
         id: &RecordId,
         mark: &str,
     ) -> sqlx::Result<(Self, Seen)> {
-        let shared = &transactional.shared;
-        let mut connection = Connection::from_pool(&shared.pool).await?;
         let begin = format!(
             "{}; SELECT set_config('tower_idempotency.token', '{mark}', true)",
             transactional.begin
         );
+        Self::begin_with(begin, transactional, id).await
+    }
+
+    /// The same, only to look: what was committed before it has the lock is seen, whatever level
+    /// the handlers' transactions are at.
+    pub(crate) async fn begin_to_look(
+        transactional: &Transactional,
+        id: &RecordId,
+    ) -> sqlx::Result<(Self, Seen)> {
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY".to_owned();
+        Self::begin_with(begin, transactional, id).await
+    }
+
+    async fn begin_with(
+        begin: String,
+        transactional: &Transactional,
+        id: &RecordId,
+    ) -> sqlx::Result<(Self, Seen)> {
+        let shared = &transactional.shared;
+        let mut connection = Connection::from_pool(&shared.pool).await?;
         let begin = AssertSqlSafe(begin).into_sql_str();
         Manager::begin(&mut connection, Some(begin)).await?;
         let mut open = Self {

@@ -23,7 +23,7 @@ pub(crate) struct Postgres {
     pub(crate) store: PostgresStore,
     pub(crate) pool: PgPool,
     pub(crate) options: PgConnectOptions,
-    schema: String,
+    pub(crate) schema: String,
 }
 
 /// The server that `cargo xtask test` has started.

@@ -1,25 +1,14 @@
 //! A connection that breaks, at every point.
 
-use fault_proxy::{AfterSwallow, FaultProxy};
+use std::time::Duration;
+
+use fault_proxy::AfterSwallow;
 use sqlx::Executor;
 use tower_idempotency_core::{Execution, Failure, Release, Settled, Standing, StoreErrorKind};
 use tower_idempotency_testkit::run;
 
-use super::support::{Bench, bench, eventually, over, write};
-use crate::support::{pool, postgres, request, server};
-use std::{net::SocketAddr, time::Duration};
-
-/// A store that talks to the server through a proxy.
-async fn proxied(bound: Duration) -> (Bench, FaultProxy) {
-    let postgres = postgres().await;
-    let host = postgres.options.get_host().to_owned();
-    let address = tokio::net::lookup_host((host, server().get_port())).await;
-    let address: SocketAddr = address.unwrap().next().unwrap();
-    let proxy = FaultProxy::start(address).await.unwrap();
-    let options = postgres.options.clone().host("127.0.0.1");
-    let pool = pool(&options.port(proxy.addr().port()), 8).await;
-    (over(postgres, pool, bound, |builder| builder).await, proxy)
-}
+use super::support::{Bench, bench, eventually, proxied, write};
+use crate::support::request;
 
 /// Nothing of it is there, and the key can be claimed by whoever comes again.
 async fn assert_undone(bench: &Bench) {
@@ -78,7 +67,7 @@ fn a_connection_that_breaks_before_the_commit_undoes_everything() {
 #[test]
 fn a_connection_that_breaks_between_response_and_commit_undoes_everything() {
     run(async {
-        let (bench, proxy) = proxied(Duration::from_secs(5)).await;
+        let (bench, proxy) = proxied(Duration::from_secs(5), |builder| builder).await;
         let mut running = bench.acquire(&request("k")).await;
         running.write().await;
         // The response is kept, its reply lost, and the COMMIT never sent.
@@ -93,7 +82,7 @@ fn a_connection_that_breaks_between_response_and_commit_undoes_everything() {
 #[test]
 fn a_commit_whose_reply_is_lost_is_found_out_to_have_happened() {
     run(async {
-        let (bench, proxy) = proxied(Duration::from_secs(5)).await;
+        let (bench, proxy) = proxied(Duration::from_secs(5), |builder| builder).await;
         let mut running = bench.acquire(&request("k")).await;
         running.write().await;
         proxy.swallow_next_commit_reply();
@@ -107,7 +96,7 @@ fn a_commit_whose_reply_is_lost_is_found_out_to_have_happened() {
 #[test]
 fn a_commit_whose_reply_never_comes_is_found_out_to_have_happened() {
     run(async {
-        let (bench, proxy) = proxied(Duration::from_millis(600)).await;
+        let (bench, proxy) = proxied(Duration::from_millis(600), |builder| builder).await;
         let mut running = bench.acquire(&request("k")).await;
         running.write().await;
         proxy.after_swallow(AfterSwallow::Hang);
@@ -120,7 +109,7 @@ fn a_commit_whose_reply_never_comes_is_found_out_to_have_happened() {
 #[test]
 fn a_claim_whose_reply_is_lost_leaves_nothing_behind() {
     run(async {
-        let (bench, proxy) = proxied(Duration::from_secs(5)).await;
+        let (bench, proxy) = proxied(Duration::from_secs(5), |builder| builder).await;
         for part in ["BEGIN", "pg_try_advisory_xact_lock"] {
             proxy.swallow_next_reply_to(part);
             // The lock of the broken one may still be there for a moment.

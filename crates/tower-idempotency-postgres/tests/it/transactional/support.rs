@@ -1,7 +1,11 @@
 //! A transactional store with a table for effects.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
+use fault_proxy::FaultProxy;
 use http::Extensions;
 use sqlx::{AssertSqlSafe, PgPool};
 use tower_idempotency_core::{
@@ -11,7 +15,7 @@ use tower_idempotency_postgres::{
     PostgresStore, TransactionExecution, TransactionalStore, TransactionalStoreBuilder, Tx,
 };
 
-use crate::support::{Postgres, completed, pool, postgres};
+use crate::support::{Postgres, completed, pool, postgres, server};
 
 /// How long anything may take that should happen soon.
 const SOON: Duration = Duration::from_secs(10);
@@ -44,6 +48,22 @@ pub(crate) async fn bench_with(
     let postgres = postgres().await;
     let pool = pool(&postgres.options, 8).await;
     over(postgres, pool, Duration::from_secs(5), set).await
+}
+
+/// A store that talks to the server through a proxy.
+pub(crate) async fn proxied(
+    bound: Duration,
+    set: impl FnOnce(TransactionalStoreBuilder) -> TransactionalStoreBuilder,
+) -> (Bench, FaultProxy) {
+    let postgres = postgres().await;
+    let host = postgres.options.get_host().to_owned();
+    let address = tokio::net::lookup_host((host, server().get_port())).await;
+    let address: SocketAddr = address.unwrap().next().unwrap();
+    let proxy = FaultProxy::start(address).await.unwrap();
+    let options = postgres.options.clone().host("127.0.0.1");
+    let options = options.application_name(&postgres.schema);
+    let pool = pool(&options.port(proxy.addr().port()), 8).await;
+    (over(postgres, pool, bound, set).await, proxy)
 }
 
 /// A store on `pool`, whose operations have this bound.

@@ -1,10 +1,14 @@
 //! A COMMIT of which nobody knows yet what became of it.
 
+use std::time::Duration;
+
+use fault_proxy::Fault;
 use sqlx::{Connection, Executor, PgConnection};
 use tower_idempotency_core::{Execution, Release, Settled, Standing, StoreErrorKind};
+use tower_idempotency_postgres::Isolation;
 use tower_idempotency_testkit::run;
 
-use super::support::{Bench, Running, eventually, hasty};
+use super::support::{Bench, Running, eventually, hasty, proxied};
 use crate::support::request;
 
 /// Lets each COMMIT of an effect wait for a lock that the test holds.
@@ -120,5 +124,41 @@ fn a_backend_that_is_ended_in_the_commit_has_undone_everything() {
         gate.execute("ROLLBACK").await.unwrap();
         assert!(!bench.is_done().await);
         let _next = bench.acquire_soon(&request("k")).await;
+    });
+}
+
+/// Above read committed, a transaction sees what was committed before its first statement: asked
+/// at that level, the record of a COMMIT that came through a moment later would not be there.
+#[test]
+fn a_commit_that_ends_while_it_is_asked_about_is_found_out() {
+    run(async {
+        let set = |builder: tower_idempotency_postgres::TransactionalStoreBuilder| {
+            builder.isolation(Isolation::RepeatableRead)
+        };
+        let (bench, proxy) = proxied(Duration::from_secs(1), set).await;
+        let mut gate = hold_commits(&bench).await;
+        let (mut running, _) = stuck(&bench).await;
+        proxy.set(Fault::Delay(Duration::from_millis(50)));
+        let asked = async {
+            loop {
+                match running.complete().await {
+                    Err(error) if error.kind() == StoreErrorKind::CommitUnknown => {}
+                    found => return found,
+                }
+            }
+        };
+        let opened = async {
+            let begun = "SELECT count(*) FROM pg_stat_activity
+                 WHERE application_name = current_schema() AND state = 'idle in transaction'
+                   AND query ~ '^BEGIN' AND query !~ 'pg_try_advisory'";
+            eventually("it has begun to ask", async || {
+                bench.number(begun).await > 0
+            })
+            .await;
+            gate.execute("ROLLBACK").await.unwrap();
+        };
+        let (found, ()) = tokio::join!(asked, opened);
+        assert_eq!(found.unwrap(), Settled::Applied);
+        assert!(bench.is_done().await);
     });
 }
