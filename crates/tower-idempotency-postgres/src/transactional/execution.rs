@@ -176,7 +176,10 @@ impl Execution for TransactionExecution {
 
     /// The lock lasts as long as the transaction.
     async fn renew(&mut self) -> Result<Renewal, StoreError> {
-        Ok(Renewal::Renewed)
+        Ok(match self.phase {
+            Phase::Open | Phase::Unknown => Renewal::Renewed,
+            Phase::Committed | Phase::Stale | Phase::Undone => Renewal::Lost,
+        })
     }
 
     async fn complete(&mut self, completed: &Completed) -> Result<Settled, StoreError> {

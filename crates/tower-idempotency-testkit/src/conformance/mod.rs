@@ -179,6 +179,74 @@ macro_rules! conformance_cases {
     };
 }
 
+/// Makes one test of each case that holds for a store whose execution is a transaction too.
+///
+/// Such a store has no record of an execution that runs, and no lease: what the other cases say of
+/// those does not apply to it. A harness needs a pool of at least 16 connections.
+/// It takes the path of an `async fn() -> impl Harness`; see the [crate docs](crate).
+#[macro_export]
+macro_rules! transactional_conformance {
+    ($harness:path) => {
+        $crate::__store_conformance! {
+            $harness;
+            claim: a_fresh_key_is_acquired;
+            claim: a_duplicate_is_in_progress;
+            claim: every_part_of_the_scope_keeps_keys_apart;
+            claim: another_request_is_a_mismatch_after_completion;
+            claim: a_switched_off_fingerprint_matches_everything;
+            claim: fingerprints_of_two_algorithms_are_not_compared;
+            claim: unusual_keys_and_scopes_are_kept_apart;
+            complete: a_completed_key_is_replayed;
+            complete: a_late_completion_counts_if_nobody_took_over;
+            complete: a_completed_key_cannot_be_renewed_or_released;
+            release: a_failed_key_is_claimed_again;
+            release: a_failure_may_say_anything;
+            release: a_freed_key_is_absent;
+            release: a_late_release_counts_if_nobody_took_over;
+            expiry: retention_counts_from_the_end;
+            expiry: replays_do_not_prolong_the_retention;
+            expiry: a_record_kept_for_ever_does_not_expire;
+            expiry: a_failed_key_is_absent_after_its_retention;
+            expiry: a_response_can_have_a_retention_of_its_own;
+            replay: status_headers_and_body_come_back_byte_for_byte;
+            replay: an_empty_body_is_not_a_tombstone;
+            replay: a_tombstone_has_no_body;
+            replay: a_large_body_comes_back;
+            replay: a_damaged_record_is_unreadable_and_never_acquired;
+            replay: a_damaged_record_expires;
+            lookup: an_absent_key_is_none;
+            lookup: unusual_keys_and_scopes_are_shown_as_they_are;
+            lookup: a_page_can_begin_behind_an_absent_record;
+            lookup: a_list_may_be_asked_for_everything;
+            lookup: expired_records_are_not_listed;
+            lost_acknowledgement: completing_again_changes_nothing;
+            lost_acknowledgement: failing_again_changes_nothing;
+            lost_acknowledgement: a_completed_claim_tried_again_is_completed;
+            sweep: a_retention_that_became_longer_counts;
+            sweep: a_sweep_is_bounded_and_says_that_more_is_waiting;
+            sweep: a_sweep_may_be_asked_to_delete_everything;
+            sweep: an_empty_store_is_swept;
+            sweep: sweeps_at_once_do_no_harm;
+            concurrency: one_of_many_claims_wins;
+            concurrency: one_of_many_claims_an_expired_key;
+            concurrency: one_of_many_claims_a_failed_key;
+            concurrency: a_sweep_spares_a_key_that_is_begun_anew;
+            concurrency: sweeping_disturbs_nobody;
+            attempts: the_last_failure_exhausts_a_key;
+            attempts: a_higher_bound_goes_on;
+            attempts: a_freed_key_has_all_its_attempts;
+            resolve: a_failed_key_is_answered;
+            resolve: a_completed_key_is_not_resolved;
+            steps: an_execution_finds_its_own_steps;
+            steps: a_failed_execution_leaves_its_steps;
+            steps: another_request_finds_no_steps;
+            steps: a_key_begun_anew_has_no_steps;
+            ended: many_keys_are_asked_about_at_once;
+            hammer: many_workers_never_own_one_key_at_once;
+        }
+    };
+}
+
 /// Makes the tests; not for direct use.
 #[doc(hidden)]
 #[macro_export]

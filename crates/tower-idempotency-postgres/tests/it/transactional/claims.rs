@@ -242,3 +242,20 @@ fn the_same_key_in_another_schema_is_another_key() {
         assert_eq!(second.complete().await.unwrap(), Settled::Applied);
     });
 }
+
+#[test]
+fn dropped_claims_leave_the_key_usable_and_hold_nothing() {
+    run(async {
+        let bench = bench().await;
+        for micros in (0..6_000).step_by(200) {
+            let first = request("k");
+            let claim = bench.store.claim(&first);
+            drop(tokio::time::timeout(Duration::from_micros(micros), claim).await);
+        }
+        let mut running = bench.acquire_soon(&request("k")).await;
+        eventually("one connection is held", async || bench.in_use() == 1).await;
+        running.write().await;
+        assert_eq!(running.complete().await.unwrap(), Settled::Applied);
+        assert!(bench.is_done().await);
+    });
+}

@@ -4,6 +4,7 @@ mod broken;
 mod claims;
 mod commits;
 mod conflicts;
+mod conformance;
 mod handlers;
 mod isolation;
 mod migration;
