@@ -53,12 +53,12 @@ impl FencedTransaction<PostgresFence> for Transaction<'_, Postgres> {
 ///
 /// An error would not do: the server rolls back then, but says so only in a way that the driver
 /// takes for a successful commit; and a savepoint would make the error undone.
+///
+/// The rollback comes first: a transaction that an error has aborted runs nothing else, and with
+/// another role the session might not be allowed to end itself.
 async fn cut(transaction: &mut PgConnection) {
-    let ended = transaction.execute("SELECT pg_terminate_backend(pg_backend_pid())");
-    if ended.await.is_ok() {
-        // Not allowed to end itself: at least nothing can be committed.
-        let _ = transaction
-            .execute("SELECT 1 / 0 AS the_lease_was_lost")
-            .await;
-    }
+    const CUT: &str = "ROLLBACK; SET SESSION AUTHORIZATION DEFAULT; SET ROLE NONE; \
+                       SELECT pg_terminate_backend(pg_backend_pid())";
+    // It always ends with an error, that of the connection.
+    drop(transaction.execute(sqlx::raw_sql(CUT)).await);
 }

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod conformance;
+mod fence;
 mod isolation;
 mod locks;
 mod migrations;

@@ -161,3 +161,24 @@ pub(crate) async fn complete(execution: &mut PostgresExecution) {
     let settled = execution.complete(&completed(200)).await;
     assert_eq!(settled.unwrap(), Settled::Applied);
 }
+
+/// Waits until the lease of the only record has run out.
+pub(crate) async fn until_dead(postgres: &Postgres) {
+    let dead = "SELECT count(*) FROM idempotency_keys
+                WHERE state = 'in_progress' AND lease_expires_at <= clock_timestamp()";
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let found: i64 = sqlx::query_scalar(dead)
+            .fetch_one(&postgres.pool)
+            .await
+            .unwrap();
+        if found == 1 {
+            return;
+        }
+        assert!(
+            std::time::Instant::now() < end,
+            "the lease does not run out"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
