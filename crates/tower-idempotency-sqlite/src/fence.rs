@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use sqlx::{Executor, Sqlite, SqliteConnection, Transaction};
+use sqlx::{AssertSqlSafe, Database, Executor, Sqlite, SqliteConnection, Transaction};
+use sqlx_core::transaction::{TransactionManager, begin_ansi_transaction_sql};
 use tower_idempotency_core::{Completed, FencedTransaction, Settled, StoreError, StoreErrorKind};
 
 use crate::{
@@ -54,12 +55,13 @@ impl FencedTransaction<SqliteFence> for Transaction<'_, Sqlite> {
 /// Refuses a connection on which [`spoil`] would do nothing.
 async fn require_foreign_keys(transaction: &mut SqliteConnection) -> Result<(), StoreError> {
     let on: bool = sqlx::query_scalar("PRAGMA foreign_keys")
-        .fetch_one(transaction)
+        .fetch_one(&mut *transaction)
         .await
         .map_err(error::store_error)?;
     if on {
         return Ok(());
     }
+    begin_anew(transaction, "").await?;
     let why = "the handler's connection has `foreign_keys` off, without which a transaction that \
                lost its lease could be committed: leave it on, as the driver does by default";
     Err(StoreError::new(StoreErrorKind::Internal, why))
@@ -77,8 +79,20 @@ async fn spoil(transaction: &mut SqliteConnection) -> Result<(), StoreError> {
                 REFERENCES idempotency_lease_was_lost (id) DEFERRABLE INITIALLY DEFERRED
         );
         INSERT INTO idempotency_lease_was_lost (never) VALUES (-1);";
+    begin_anew(transaction, SPOIL).await
+}
+
+/// Rolls everything back, so that no savepoint can bring it back, and puts another transaction in
+/// its place, with `first` in it and as many savepoints as the driver counts on the connection.
+async fn begin_anew(transaction: &mut SqliteConnection, first: &str) -> Result<(), StoreError> {
+    type Manager = <Sqlite as Database>::TransactionManager;
+    let mut sql = format!("ROLLBACK; BEGIN; {first}");
+    for depth in 1..Manager::get_transaction_depth(transaction) {
+        sql.push_str(begin_ansi_transaction_sql(depth).as_str());
+        sql.push(';');
+    }
     transaction
-        .execute(sqlx::raw_sql(SPOIL))
+        .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
         .await
         .map_err(error::store_error)?;
     Ok(())
