@@ -18,6 +18,11 @@ pub enum Pooling {
     ///
     /// Every operation is then in an explicit transaction, and no statement is prepared under a
     /// name. That costs two round trips more for each.
+    ///
+    /// What the application itself runs through the pooler is its own affair: the driver prepares
+    /// every query under a name that is not marked `persistent(false)`, and other clients of the
+    /// same server connection use the same names. Without bound values,
+    /// `sqlx::raw_sql` is safe too.
     Transaction,
     /// The same, but the pooler keeps track of prepared statements
     /// (`PgBouncer` 1.21 and later with `max_prepared_statements` above 0).
@@ -31,8 +36,9 @@ impl Pooling {
     }
 }
 
-/// How often both connections are asked which server connection they have.
-const ROUNDS: u32 = 4;
+/// How often both connections are asked which server connection they have: often enough that a busy
+/// pooler does not give them the same ones each time by chance.
+const ROUNDS: u32 = 8;
 
 /// Refuses a server behind a pooler that gives each transaction another connection.
 ///

@@ -17,7 +17,9 @@ use crate::error;
 ///
 /// It notices when a statement fails because two transactions met, so that the layer can run the
 /// request again, and prepares nothing under a name where a pooler could mix that up.
-/// It is also a [`PgConnection`], for functions that take one; what they run is not noticed.
+/// It is also a [`PgConnection`], for functions that take one; what they run is not noticed, nor
+/// kept from being prepared under a name, and the same is true of savepoints: mark queries there
+/// `persistent(false)` behind such a pooler.
 pub struct TxConnection {
     /// `None` once it was given back.
     open: Option<Box<OpenTransaction>>,

@@ -10,6 +10,7 @@ mod locks;
 mod migrations;
 mod package;
 mod plans;
+mod pooler;
 mod support;
 mod table;
 mod transactional;

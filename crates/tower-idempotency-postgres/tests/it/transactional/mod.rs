@@ -10,5 +10,5 @@ mod isolation;
 mod migration;
 mod releases;
 mod stalls;
-mod support;
+pub(crate) mod support;
 mod unknown;

@@ -1,0 +1,7 @@
+//! Behind `PgBouncer`.
+
+mod checks;
+mod conformance;
+mod hammer;
+mod support;
+mod transactions;
