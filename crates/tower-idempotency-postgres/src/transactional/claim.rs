@@ -62,20 +62,22 @@ pub(crate) async fn claim(
 async fn begin(transactional: &Transactional, request: &ClaimRequest) -> sqlx::Result<Begun> {
     let mark = request.token.as_uuid().to_string();
     let (open, seen) = OpenTransaction::begin(transactional, &request.id, &mark).await?;
-    match judge(seen, request)? {
-        Ok((attempt, seen)) => Ok(Begun::Ours {
-            open,
-            attempt,
-            seen,
-        }),
-        Err(refusal) => {
-            let bound = transactional.shared.operation_timeout;
-            if let Some(mut connection) = open.roll_back(bound).await {
-                connection.done();
-            }
-            Ok(Begun::Not(refusal))
+    let refused = match judge(seen, request) {
+        Ok(Ok((attempt, seen))) => {
+            return Ok(Begun::Ours {
+                open,
+                attempt,
+                seen,
+            });
         }
+        Ok(Err(refusal)) => Ok(Begun::Not(refusal)),
+        Err(error) => Err(error),
+    };
+    let bound = transactional.shared.operation_timeout;
+    if let Some(mut connection) = open.roll_back(bound).await {
+        connection.done();
     }
+    refused
 }
 
 /// The attempt that begins, and the token of the record that it takes the place of.

@@ -35,24 +35,23 @@ pub(crate) async fn complete(
         return Err(StoreError::new(StoreErrorKind::RolledBack, why));
     };
     if open.has_savepoint() {
+        roll_back(owner, open).await;
         let why = "the handler has left a savepoint open: commit it, roll it back or drop it";
         return Err(StoreError::new(StoreErrorKind::RolledBack, why));
     }
     let bound = owner.transactional.shared.operation_timeout;
-    let met_another = open.met_another;
     let kept = timeout(bound, keep(owner, &mut open, completed)).await;
-    // Nothing was committed yet; dropping the transaction makes sure of that.
     match kept.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
         Ok(true) => {}
         Ok(false) => {
             roll_back(owner, open).await;
             return Ok(Ending::Stale);
         }
-        Err(error) => return Err(undone(met_another, error)),
+        Err(error) => return Err(undone(owner, open, error).await),
     }
     match open.commit(bound).await {
         Ok(()) => Ok(Ending::Committed),
-        Err(error) if error::is_refusal(&error) => Err(undone(met_another, error)),
+        Err(error) if error::is_refusal(&error) => Err(undone(owner, open, error).await),
         Err(error) => Err(StoreError::new(StoreErrorKind::CommitUnknown, error)),
     }
 }
@@ -216,15 +215,20 @@ async fn look(owner: &Owner) -> sqlx::Result<Option<Result<Ending, StoreError>>>
     }))
 }
 
-/// Says what an error means for a transaction that is certainly not committed.
+/// Says what an error means for a transaction that is certainly not committed, and ends it.
 ///
 /// If a statement of the handler's has met another transaction, every later error only says that
 /// the transaction is broken.
-fn undone(met_another: bool, error: sqlx::Error) -> StoreError {
-    let kind = if met_another || error::is_conflict(&error) {
+async fn undone(owner: &Owner, open: OpenTransaction, error: sqlx::Error) -> StoreError {
+    let kind = if open.met_another || error::is_conflict(&error) {
         StoreErrorKind::Conflict
     } else {
         StoreErrorKind::RolledBack
     };
+    // If the connection can still be used, the key is free when the caller comes again at once;
+    // otherwise it is when the server notices that the connection was closed.
+    if error::is_refusal(&error) {
+        roll_back(owner, open).await;
+    }
     StoreError::new(kind, error)
 }

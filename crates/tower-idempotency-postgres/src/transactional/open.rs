@@ -110,7 +110,7 @@ impl OpenTransaction {
     }
 
     /// Commits. After an error, what became of it may not be known.
-    pub(crate) async fn commit(mut self, bound: Duration) -> sqlx::Result<()> {
+    pub(crate) async fn commit(&mut self, bound: Duration) -> sqlx::Result<()> {
         in_time(bound, Manager::commit(&mut self.connection)).await?;
         self.connection.done();
         Ok(())

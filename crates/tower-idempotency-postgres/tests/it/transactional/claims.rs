@@ -13,7 +13,7 @@ use tower_idempotency_core::{
 use tower_idempotency_postgres::TxUnavailable;
 use tower_idempotency_testkit::{Harness, run};
 
-use super::support::{bench, differing, eventually, over, write};
+use super::support::{bench, differing, eventually, over, proxied, write};
 use crate::support::{completed, pool, postgres, request};
 
 /// The locks of this schema's keys, made of the table's number as the store makes them.
@@ -257,5 +257,20 @@ fn dropped_claims_leave_the_key_usable_and_hold_nothing() {
         running.write().await;
         assert_eq!(running.complete().await.unwrap(), Settled::Applied);
         assert!(bench.is_done().await);
+    });
+}
+
+#[test]
+fn an_unreadable_record_costs_no_connection() {
+    run(async {
+        let (bench, proxy) = proxied(Duration::from_secs(5), |builder| builder).await;
+        let _ = bench.acquire(&request("k")).await.complete().await.unwrap();
+        assert!(bench.postgres.damage(&request("k").id).await);
+        for _ in 0..20 {
+            let error = bench.store.claim(&request("k")).await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Unreadable);
+        }
+        // One that is on its way back is not there for the next claim.
+        assert!(proxy.accepted() <= 8, "{} connections", proxy.accepted());
     });
 }

@@ -79,7 +79,7 @@ fn a_savepoint_that_was_never_ended_is_not_mistaken_for_the_transaction() {
         let error = running.complete().await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::RolledBack);
         assert!(!bench.is_done().await);
-        let mut running = bench.acquire_soon(&request("k")).await;
+        let mut running = bench.acquire(&request("k")).await;
         running.write().await;
         assert_eq!(running.complete().await.unwrap(), Settled::Applied);
         assert!(bench.is_done().await);
@@ -108,6 +108,6 @@ fn a_constraint_that_fails_at_the_commit_rolls_back() {
         let again = running.complete().await.unwrap_err();
         assert_eq!(again.kind(), StoreErrorKind::RolledBack);
         assert!(!bench.is_done().await);
-        let _running = bench.acquire_soon(&request("k")).await;
+        let _running = bench.acquire(&request("k")).await;
     });
 }

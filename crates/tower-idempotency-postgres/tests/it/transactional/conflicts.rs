@@ -43,7 +43,7 @@ fn a_statement_that_met_another_is_noticed() {
         let mut running = meet(&bench, "k").await;
         assert!(running.tx().execute(TOUCH).await.is_err());
         assert_conflict(&mut running).await;
-        let _next = bench.acquire_soon(&request("k")).await;
+        let _next = bench.acquire(&request("k")).await;
     });
 }
 
@@ -92,7 +92,7 @@ fn a_conflict_that_the_handler_overlooked_is_still_one() {
         assert!(running.tx().execute(TOUCH).await.is_err());
         let error = running.complete().await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Conflict);
-        let _next = bench.acquire_soon(&request("k")).await;
+        let _next = bench.acquire(&request("k")).await;
     });
 }
 
@@ -104,7 +104,7 @@ fn another_error_that_the_handler_overlooked_rolls_back() {
         assert!(running.tx().execute("SELECT 1 / 0").await.is_err());
         let error = running.complete().await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::RolledBack);
-        let _next = bench.acquire_soon(&request("k")).await;
+        let _next = bench.acquire(&request("k")).await;
     });
 }
 
@@ -124,9 +124,27 @@ fn transactions_that_cannot_be_put_in_an_order_conflict_at_the_commit() {
         let error = other.complete().await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Conflict);
         assert!(bench.is_done().await);
-        let mut again = bench.acquire_soon(&request("other")).await;
+        let mut again = bench.acquire(&request("other")).await;
         again.write().await;
         assert_eq!(again.complete().await.unwrap(), Settled::Applied);
+    });
+}
+
+/// A fleet that meets often must not open a connection for each time.
+#[test]
+fn a_conflict_costs_no_connection_and_frees_the_key_at_once() {
+    run(async {
+        let bench = repeatable_read().await;
+        let mut backends = std::collections::HashSet::new();
+        for _ in 0..20 {
+            let mut running = meet(&bench, "k").await;
+            backends.insert(running.pid().await);
+            assert!(running.tx().execute(TOUCH).await.is_err());
+            let error = running.complete().await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Conflict);
+        }
+        // One that is on its way back is not there for the next claim.
+        assert!(backends.len() <= 8, "{} connections", backends.len());
     });
 }
 
