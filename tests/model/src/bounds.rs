@@ -19,10 +19,6 @@ pub struct Bounds {
     pub renewals: u8,
     /// Records whose retention ends.
     pub expiries: u8,
-    /// Whether a claim may be so late that it brings back a token whose record was gone before.
-    ///
-    /// Everything holds with such claims, but one thing (see [`Bounds::MISUSE`]).
-    pub tokens_return: bool,
 }
 
 impl Bounds {
@@ -35,7 +31,6 @@ impl Bounds {
         faults: 1,
         renewals: 1,
         expiries: 1,
-        tokens_return: true,
     };
 
     /// Three workers at one key, with more of everything else.
@@ -47,14 +42,9 @@ impl Bounds {
         faults: 2,
         renewals: 1,
         expiries: 1,
-        tokens_return: true,
     };
 
     /// Three workers at one key that comes with two different requests.
-    ///
-    /// No token comes back here. If one does, and a whole lease passes between the two statements
-    /// of another claim that had judged the token's first record as failed or expired,
-    /// then that claim takes the place of the second record without comparing fingerprints.
     pub const MISUSE: Self = Self {
         workers: 3,
         keys: 1,
@@ -63,7 +53,6 @@ impl Bounds {
         faults: 1,
         renewals: 1,
         expiries: 1,
-        tokens_return: false,
     };
 
     /// Three workers and two keys, for the transactional mode, which has far fewer states.
@@ -75,6 +64,5 @@ impl Bounds {
         faults: 2,
         renewals: 0,
         expiries: 2,
-        tokens_return: true,
     };
 }

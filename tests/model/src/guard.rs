@@ -21,6 +21,10 @@ pub enum Guard {
     TokenSeenInTakeover,
     /// A takeover looks in the same statement whether the record's time is still over.
     TimeOverInTakeover,
+    /// It replaces a record only for the reason that was judged. A claim that is so late that it
+    /// makes a second record with its token would otherwise lose that one to a takeover that had
+    /// judged the first, and had not compared fingerprints since it had expired or failed.
+    ReasonSeenInTakeover,
     /// Completing in the handler's transaction compares the token there.
     CheckInTransaction,
     /// The transactional mode looks the record up after it has the lock, not before.

@@ -7,8 +7,6 @@ use crate::state::Token;
 pub(crate) struct History {
     /// The leases that were given out and have not ended, by the store's clock or by their owners.
     pub(crate) live: Tokens,
-    /// The leases that were ever given out; only noted where tokens must not come back.
-    pub(crate) granted: Tokens,
     /// The execution whose completion was the first, until the record expires.
     pub(crate) completed_by: Option<Token>,
     /// The effects since the key was last absent. More than two are counted as two.

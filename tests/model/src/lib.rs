@@ -15,9 +15,9 @@
 //! | in the model | in a store |
 //! |---|---|
 //! | `Claim` | the statement that reads the record and inserts only if there is none, and the judgement of what it read (`RawClaim::judge`) |
-//! | `TakeOver` | the guarded `UPDATE` for a record that expired, failed or lost its lease, naming the token that was judged; a row that is held is skipped, and counts as in progress |
+//! | `TakeOver` | the guarded `UPDATE` for a record that expired, failed or lost its lease, naming the token and which of the three was judged; a row that is held is skipped, and counts as in progress |
 //! | `Renew` | the `UPDATE` of the lease; a row that is held is skipped, and then the record's owner is read |
-//! | `Complete`, `Release` | the `UPDATE` or `DELETE` that compares the token; if it changed nothing, the state is read, since an earlier try may have done it (a release without a trace leaves nothing to read, so its second try is told that it is stale). They wait for a row that is held |
+//! | `Complete`, `Release` | the `UPDATE` or `DELETE` that compares the token; if it changed nothing, the state is read, since an earlier try may have done it (a key without a record is as a release without a trace has asked). They wait for a row that is held |
 //! | `CompleteIn` | completion in the handler's transaction: the row is locked and the token compared there |
 //! | `Lock`, `LookUp` | the transactional mode: the lock is tried in one statement, and the record looked up in the next, whose snapshot is younger than the lock |
 //! | `Commit` | the COMMIT of effect and record, in the fenced and in the transactional mode |
@@ -68,7 +68,7 @@
 //!   as completed records: none or one. So it is after a crash at any instant, after a COMMIT
 //!   whose acknowledgement was lost, and after one that was carried out late.
 //! - Without a number: a claim takes the place of no other request's record,
-//!   unless that failed or expired. See [`Bounds::MISUSE`] for where this ends.
+//!   unless that failed or expired.
 //!
 //! Without bounds nothing is shown: a mistake that needs more workers, requests or faults than
 //! [`Bounds`] allow is not found. All those of `tests/it/broken.rs` need eight steps at most.

@@ -3,7 +3,7 @@
 use crate::{
     Action, Fate, Guard, Mode, Protocol, Verdict,
     state::{Phase, Request, State, Statement, Token, Verb, Worker},
-    store::{self, Answer},
+    store,
 };
 
 impl Protocol {
@@ -25,7 +25,7 @@ impl Protocol {
             }
         }
         for (place, statement) in state.late.iter().enumerate() {
-            if self.is_foreseen(state, statement) && !self.waits(state, statement) {
+            if !self.waits(state, statement) {
                 actions.push(Action::Late { place });
             }
         }
@@ -40,7 +40,7 @@ impl Protocol {
         let renews = (state.left.renewals > 0).then_some(Verb::Renew);
         let verbs = match phase {
             Phase::Claiming => vec![self.first_verb()],
-            Phase::TakingOver(seen) => vec![Verb::TakeOver { seen }],
+            Phase::TakingOver(seen) => vec![Verb::TakeOver(seen)],
             Phase::LookingUp => vec![Verb::LookUp],
             Phase::Locking => vec![Verb::Lock],
             Phase::Committing => vec![Verb::Commit],
@@ -52,9 +52,9 @@ impl Protocol {
                 Mode::Transactional => vec![Verb::Commit],
             },
         };
-        let statements = verbs.into_iter().map(|verb| Statement { request, verb });
-        statements
-            .filter(|statement| self.is_foreseen(state, statement))
+        verbs
+            .into_iter()
+            .map(|verb| Statement { request, verb })
             .collect()
     }
 
@@ -142,18 +142,6 @@ impl Protocol {
             &state.keys[usize::from(statement.request.key)],
             statement.verb,
         )
-    }
-
-    /// Leaves claims out that bring a token back, where the bounds say so.
-    fn is_foreseen(&self, state: &State, statement: &Statement) -> bool {
-        if self.bounds.tokens_return {
-            return true;
-        }
-        let before = &state.keys[usize::from(statement.request.key)];
-        let mut after = *before;
-        let answer = store::execute(self, &mut after, statement);
-        let makes_a_record = answer == Answer::Acquired && after.record != before.record;
-        !makes_a_record || !before.history.granted.has(statement.request.token)
     }
 
     /// Tells whether the server would end the transaction that holds this key.

@@ -83,8 +83,8 @@ pub(crate) enum Worker {
 pub(crate) enum Phase {
     /// The claim has to be sent (again).
     Claiming,
-    /// The claim found a record whose time is over, with this token.
-    TakingOver(Token),
+    /// The claim found a record that may be taken.
+    TakingOver(Seen),
     /// The transaction has the lock and has to look the record up.
     LookingUp,
     /// The record was looked up before the lock was there, as it must not be.
@@ -97,6 +97,21 @@ pub(crate) enum Phase {
     Completing,
     /// The handler has run, and the key has to be given up.
     Releasing(Release),
+}
+
+/// What a claim judged: the token, and why the record may be taken.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Seen {
+    pub(crate) token: Token,
+    pub(crate) because: Takeable,
+}
+
+/// Why a record may be taken.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Takeable {
+    Expired,
+    Failed,
+    Dead,
 }
 
 /// How a key is given up.
@@ -118,7 +133,7 @@ pub struct Statement {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Verb {
     Claim,
-    TakeOver { seen: Token },
+    TakeOver(Seen),
     Renew,
     Complete,
     Release(Release),
@@ -153,6 +168,16 @@ impl State {
 impl Record {
     pub(crate) fn is_in_progress(&self) -> bool {
         matches!(self.state, RecordState::InProgress(_))
+    }
+
+    /// Says why somebody else may take its place; `None` if nobody may.
+    pub(crate) fn takeable(&self) -> Option<Takeable> {
+        match self.state {
+            _ if self.expired => Some(Takeable::Expired),
+            RecordState::Failed => Some(Takeable::Failed),
+            RecordState::InProgress(Lease::Dead) => Some(Takeable::Dead),
+            RecordState::InProgress(Lease::Live) | RecordState::Completed(_) => None,
+        }
     }
 
     pub(crate) fn is_completed(&self) -> bool {

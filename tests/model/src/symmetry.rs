@@ -2,7 +2,7 @@
 
 use crate::{
     history::Tokens,
-    state::{Key, Phase, RecordState, Request, State, Statement, Token, Verb, Worker},
+    state::{Key, Phase, RecordState, Request, Seen, State, Statement, Token, Verb, Worker},
 };
 
 impl State {
@@ -47,7 +47,6 @@ impl State {
                 }
             }
             names.rename_all(&mut key.history.live);
-            names.rename_all(&mut key.history.granted);
             keys.push(key);
         }
         let is_idle = |worker: &&Worker| **worker == Worker::Idle;
@@ -105,18 +104,23 @@ impl Names {
         }
     }
 
+    fn seen(&mut self, seen: Seen) -> Seen {
+        Seen {
+            token: self.token(seen.token),
+            ..seen
+        }
+    }
+
     fn phase(&mut self, phase: Phase) -> Phase {
         match phase {
-            Phase::TakingOver(seen) => Phase::TakingOver(self.token(seen)),
+            Phase::TakingOver(seen) => Phase::TakingOver(self.seen(seen)),
             other => other,
         }
     }
 
     fn verb(&mut self, verb: Verb) -> Verb {
         match verb {
-            Verb::TakeOver { seen } => Verb::TakeOver {
-                seen: self.token(seen),
-            },
+            Verb::TakeOver(seen) => Verb::TakeOver(self.seen(seen)),
             other => other,
         }
     }

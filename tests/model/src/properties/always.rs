@@ -113,7 +113,7 @@ fn can_be_claimed_later(protocol: &Protocol, state: &State, place: usize) -> boo
         Mode::Transactional if send(Verb::Lock) == Answer::Locked => send(Verb::LookUp),
         Mode::Transactional => Answer::InProgress,
         Mode::Leased | Mode::Fenced => match send(Verb::Claim) {
-            Answer::MayTakeOver(seen) => send(Verb::TakeOver { seen }),
+            Answer::MayTakeOver(seen) => send(Verb::TakeOver(seen)),
             answer => answer,
         },
     };

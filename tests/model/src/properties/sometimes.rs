@@ -47,7 +47,7 @@ pub(super) fn fenced() -> Vec<Property<Protocol>> {
         }),
         Property::sometimes("a takeover skips a row that is held", |protocol, state| {
             some_answer(protocol, state, |key, statement, answer| {
-                matches!(statement.verb, Verb::TakeOver { .. })
+                matches!(statement.verb, Verb::TakeOver(_))
                     && answer == Answer::InProgress
                     && key.lock.is_some()
             })
@@ -98,9 +98,7 @@ fn with_leases() -> Vec<Property<Protocol>> {
                 let is_dead = key.record.is_some_and(|record| {
                     record.state == RecordState::InProgress(Lease::Dead) && !record.expired
                 });
-                matches!(statement.verb, Verb::TakeOver { .. })
-                    && answer == Answer::Acquired
-                    && is_dead
+                matches!(statement.verb, Verb::TakeOver(_)) && answer == Answer::Acquired && is_dead
             })
         }),
         Property::sometimes("a lost acknowledgement is recognised", |protocol, state| {
@@ -121,6 +119,13 @@ fn with_leases() -> Vec<Property<Protocol>> {
                 matches!(statement.verb, Verb::Release(_))
                     && answer == Answer::Stale
                     && key.record.is_some_and(|record| record.is_in_progress())
+            })
+        }),
+        Property::sometimes("a release finds the key free already", |protocol, state| {
+            some_answer(protocol, state, |key, statement, answer| {
+                statement.verb == Verb::Release(Release::Free)
+                    && answer == Answer::Applied
+                    && key.record.is_none()
             })
         }),
         Property::sometimes("both keys are at work", |_, state: &State| {

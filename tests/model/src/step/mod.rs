@@ -74,11 +74,7 @@ impl Protocol {
 
     fn execute(&self, state: &mut State, statement: &Statement) -> Answer {
         let key = &mut state.keys[usize::from(statement.request.key)];
-        let answer = store::execute(self, key, statement);
-        if answer == Answer::Acquired && !self.bounds.tokens_return {
-            key.history.granted.insert(statement.request.token);
-        }
-        answer
+        store::execute(self, key, statement)
     }
 
     /// The handler ends. Only without a transaction is its effect there at once.

@@ -31,7 +31,7 @@ impl Protocol {
     /// Says where a worker goes when it does not know what became of its statement.
     pub(super) fn after_silence(&self, phase: Phase, verb: Verb) -> Option<Phase> {
         match verb {
-            Verb::Claim | Verb::TakeOver { .. } => Some(Phase::Claiming),
+            Verb::Claim | Verb::TakeOver(_) => Some(Phase::Claiming),
             Verb::Renew | Verb::Complete | Verb::Release(_) => Some(phase),
             Verb::CompleteIn | Verb::Commit => self.after_failed_transaction(),
             Verb::Lock | Verb::LookUp => None,

@@ -4,7 +4,7 @@ use super::Answer;
 use crate::{
     Guard, Protocol,
     history::Wrong,
-    state::{Key, Lease, Record, RecordState, Request, Token},
+    state::{Key, Lease, Record, RecordState, Request, Seen, Takeable},
 };
 
 /// Reads the record and judges it; only if there is none, makes one.
@@ -14,15 +14,21 @@ pub(super) fn claim(protocol: &Protocol, key: &mut Key, request: Request) -> Ans
         key.history.grant(request.token);
         return Answer::Acquired;
     };
+    let may_take_over = |because| {
+        Answer::MayTakeOver(Seen {
+            token: found.token,
+            because,
+        })
+    };
     if found.expired {
-        return Answer::MayTakeOver(found.token);
+        return may_take_over(Takeable::Expired);
     }
     let is_own = found.is_in_progress() && found.token == request.token;
     if is_own && protocol.has(Guard::RecognitionOfOwnToken) {
         return Answer::Acquired;
     }
     if found.state == RecordState::Failed {
-        return Answer::MayTakeOver(found.token);
+        return may_take_over(Takeable::Failed);
     }
     if found.fingerprint != request.fingerprint {
         return Answer::Mismatch;
@@ -35,18 +41,18 @@ pub(super) fn claim(protocol: &Protocol, key: &mut Key, request: Request) -> Ans
             }
             Answer::InProgress
         }
-        RecordState::InProgress(Lease::Dead) | RecordState::Failed => {
-            Answer::MayTakeOver(found.token)
-        }
+        RecordState::InProgress(Lease::Dead) => may_take_over(Takeable::Dead),
+        RecordState::Failed => may_take_over(Takeable::Failed),
     }
 }
 
-/// Puts a new execution in the record's place, if it is still the one that was judged.
+/// Puts a new execution in the record's place, if it is still the one that was judged, and still
+/// free for the reason that was judged.
 pub(super) fn take_over(
     protocol: &Protocol,
     key: &mut Key,
     request: Request,
-    seen: Token,
+    seen: Seen,
 ) -> Answer {
     let Some(found) = key.record else {
         return Answer::Missed;
@@ -54,10 +60,10 @@ pub(super) fn take_over(
     if key.lock.is_some() {
         return Answer::InProgress;
     }
-    if found.token != seen && protocol.has(Guard::TokenSeenInTakeover) {
+    if found.token != seen.token && protocol.has(Guard::TokenSeenInTakeover) {
         return Answer::Missed;
     }
-    if !is_over(&found) && protocol.has(Guard::TimeOverInTakeover) {
+    if !is_as_judged(protocol, &found, seen.because) {
         return Answer::Missed;
     }
     let may_be_replaced = found.expired || found.state == RecordState::Failed;
@@ -72,12 +78,12 @@ pub(super) fn take_over(
     Answer::Acquired
 }
 
-fn is_over(record: &Record) -> bool {
-    record.expired
-        || matches!(
-            record.state,
-            RecordState::Failed | RecordState::InProgress(Lease::Dead)
-        )
+fn is_as_judged(protocol: &Protocol, found: &Record, because: Takeable) -> bool {
+    match found.takeable() {
+        _ if !protocol.has(Guard::TimeOverInTakeover) => true,
+        None => false,
+        Some(now) => now == because || !protocol.has(Guard::ReasonSeenInTakeover),
+    }
 }
 
 fn in_progress(request: Request) -> Record {

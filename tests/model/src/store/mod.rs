@@ -7,7 +7,7 @@ mod transaction;
 
 use crate::{
     Guard, Protocol,
-    state::{Key, Statement, Token, Verb},
+    state::{Key, Seen, Statement, Token, Verb},
 };
 
 pub(crate) use time::{
@@ -24,8 +24,8 @@ pub(crate) enum Answer {
     /// The response of this execution is kept.
     Replay(Token),
     Mismatch,
-    /// The record's time is over; a second statement has to take its place.
-    MayTakeOver(Token),
+    /// The record may be taken; a second statement has to do it.
+    MayTakeOver(Seen),
     /// What was judged is no longer there: claim again.
     Missed,
     /// Renewed, completed or released.
@@ -45,7 +45,7 @@ pub(crate) fn execute(protocol: &Protocol, key: &mut Key, statement: &Statement)
     let request = statement.request;
     match statement.verb {
         Verb::Claim => claim::claim(protocol, key, request),
-        Verb::TakeOver { seen } => claim::take_over(protocol, key, request, seen),
+        Verb::TakeOver(seen) => claim::take_over(protocol, key, request, seen),
         Verb::Renew => settle::renew(protocol, key, request.token),
         Verb::Complete => settle::complete(protocol, key, request.token),
         Verb::Release(release) => settle::release(protocol, key, request.token, release),

@@ -56,7 +56,12 @@ pub(super) fn release(
         key.history.live.remove(token);
         return Answer::Applied;
     }
-    applied_before(key, token, |record| record.state == RecordState::Failed)
+    match release {
+        Release::Failed => applied_before(key, token, |record| record.state == RecordState::Failed),
+        // A key that is free is as asked, whoever freed it.
+        Release::Free if key.record.is_none_or(|record| record.expired) => Answer::Applied,
+        Release::Free => Answer::Stale,
+    }
 }
 
 /// The predicate that the three statements share.
