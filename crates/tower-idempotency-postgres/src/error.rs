@@ -37,6 +37,12 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
     sqlstate(error).is_some_and(|code| !code.starts_with("08") && !code.starts_with("57"))
 }
 
+/// Tells whether an earlier statement of the transaction has failed, so that no other one can run.
+pub(crate) fn is_aborted(error: &Error) -> bool {
+    // in_failed_sql_transaction
+    sqlstate(error).as_deref() == Some("25P02")
+}
+
 fn sqlstate(error: &Error) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }

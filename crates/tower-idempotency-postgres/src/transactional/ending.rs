@@ -42,17 +42,65 @@ pub(crate) async fn complete(
     let bound = owner.transactional.shared.operation_timeout;
     let kept = timeout(bound, keep(owner, &mut open, completed)).await;
     match kept.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-        Ok(true) => {}
+        Ok(true) => commit(owner, open, bound).await,
         Ok(false) => {
             roll_back(owner, open).await;
-            return Ok(Ending::Stale);
+            Ok(Ending::Stale)
         }
-        Err(error) => return Err(undone(owner, open, error).await),
+        Err(error) if !open.met_another && error::is_aborted(&error) && says_no(completed) => {
+            roll_back(owner, open).await;
+            keep_refusal(owner, completed).await
+        }
+        Err(error) => Err(undone(owner, open, error).await),
     }
+}
+
+async fn commit(
+    owner: &Owner,
+    mut open: OpenTransaction,
+    bound: Duration,
+) -> Result<Ending, StoreError> {
     match open.commit(bound).await {
         Ok(()) => Ok(Ending::Committed),
         Err(error) if error::is_refusal(&error) => Err(undone(owner, open, error).await),
         Err(error) => Err(StoreError::new(StoreErrorKind::CommitUnknown, error)),
+    }
+}
+
+/// Tells whether a response refuses, so that it is right without any effect.
+fn says_no(completed: &Completed) -> bool {
+    let status = completed.response.status();
+    status.is_client_error() || status.is_server_error()
+}
+
+/// Keeps a refusal whose transaction could only be rolled back, since a statement in it had failed:
+/// a unique violation, say, that the handler answers with 409.
+///
+/// The key's lock went with the transaction. If somebody else has it now, the refusal is not kept,
+/// and its client can ask again.
+async fn keep_refusal(owner: &Owner, completed: &Completed) -> Result<Ending, StoreError> {
+    let bound = owner.transactional.shared.operation_timeout;
+    let id = &owner.request.id;
+    let kept = async {
+        let mark = owner.mark();
+        let (mut open, seen) = OpenTransaction::begin(&owner.transactional, id, &mark).await?;
+        let kept = if seen.ours {
+            Some(try_to_keep(owner, &mut open, completed).await?)
+        } else {
+            None
+        };
+        Ok((open, kept))
+    };
+    let kept = timeout(bound, kept).await;
+    match kept.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+        Ok((open, Some(true))) => commit(owner, open, bound).await,
+        Ok((open, kept)) => {
+            roll_back(owner, open).await;
+            kept.map_or(Err(StoreErrorKind::RolledBack.into()), |_| {
+                Ok(Ending::Stale)
+            })
+        }
+        Err(error) => Err(StoreError::new(StoreErrorKind::RolledBack, error)),
     }
 }
 

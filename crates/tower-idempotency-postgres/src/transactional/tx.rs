@@ -16,6 +16,11 @@ use crate::error;
 /// not kept, or the handler fails or panics, everything is rolled back and the key is free again.
 /// A handler cannot commit it.
 ///
+/// After a statement that failed, Postgres accepts nothing but a rollback. A handler that answers
+/// such an error with a refusal (a unique violation with 409, say) keeps its word: everything is
+/// rolled back, and the refusal is kept by itself. Success is answered 503 then. To go on after a
+/// failed statement, run it in a transaction begun in this one.
+///
 /// There is one for each request; give it to functions as `&mut tx`
 /// ([`TxConnection`]), or as `&mut **tx` where they take a [`sqlx::PgConnection`].
 /// Beginning a transaction in it makes a savepoint.
