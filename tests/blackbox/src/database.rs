@@ -32,7 +32,24 @@ pub enum Database {
         server: String,
         /// The schema.
         schema: String,
+        /// What stands between the fixture server and Postgres.
+        way: Way,
     },
+}
+
+/// How a fixture server gets to Postgres.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Way {
+    /// Straight.
+    #[default]
+    Direct,
+    /// Through a proxy, at this URL.
+    Proxy(String),
+    /// Through a pooler, at this URL, that gives each transaction another connection.
+    Pooler(String),
+    /// Through a pooler that also knows about prepared statements.
+    PoolerWithPreparedStatements(String),
 }
 
 impl Database {
@@ -49,13 +66,13 @@ impl Database {
                 let server = std::env::var("TEST_DATABASE_URL").expect(
                     "run `cargo xtask test`, or set TEST_DATABASE_URL to a server for tests",
                 );
-                Self::on_server(&server).await
+                Self::on_server(&server, Way::Direct).await
             }
         }
     }
 
     /// Makes a fresh schema on the server behind `url`.
-    pub(crate) async fn on_server(url: &str) -> Self {
+    pub(crate) async fn on_server(url: &str, way: Way) -> Self {
         let schema = unique_name();
         let mut admin = connect(url, None).await.expect("the server can be reached");
         execute(&mut admin, format!("CREATE SCHEMA {schema}")).await;
@@ -63,19 +80,29 @@ impl Database {
         Self::Postgres {
             server: url.to_owned(),
             schema,
+            way,
         }
     }
 
-    /// Returns what the fixture server is told.
+    /// Returns what the fixture server is told about its store.
     #[must_use]
-    pub fn store_argument(&self) -> String {
+    pub fn arguments(&self) -> Vec<String> {
+        let store = |store: String| vec!["--store".to_owned(), store];
         match self {
-            Self::Memory => "memory".to_owned(),
-            Self::Sqlite { folder } => format!("sqlite:{}", file_in(folder).display()),
-            Self::Postgres { server, schema } => {
-                let joint = if server.contains('?') { '&' } else { '?' };
-                format!("{server}{joint}options=-csearch_path%3D{schema}")
-            }
+            Self::Memory => store("memory".to_owned()),
+            Self::Sqlite { folder } => store(format!("sqlite:{}", file_in(folder).display())),
+            Self::Postgres {
+                server,
+                schema,
+                way,
+            } => match way {
+                Way::Direct => store(in_schema(server, schema)),
+                Way::Proxy(url) => store(in_schema(url, schema)),
+                Way::Pooler(url) => [store(url.clone()), pooled(schema, "transaction")].concat(),
+                Way::PoolerWithPreparedStatements(url) => {
+                    [store(url.clone()), pooled(schema, "prepared")].concat()
+                }
+            },
         }
     }
 
@@ -98,7 +125,7 @@ impl Database {
     ///
     /// If the fixture is not on Postgres, or Postgres cannot be reached.
     pub async fn postgres(&self) -> PgConnection {
-        let Self::Postgres { server, schema } = self else {
+        let Self::Postgres { server, schema, .. } = self else {
             panic!("only a Postgres fixture can be connected to")
         };
         let connected = connect(server, Some(schema)).await;
@@ -113,7 +140,7 @@ impl Drop for Database {
             Self::Sqlite { folder } => {
                 let _ = fs::remove_dir_all(folder);
             }
-            Self::Postgres { server, schema } => drop_schema(server.clone(), schema.clone()),
+            Self::Postgres { server, schema, .. } => drop_schema(server.clone(), schema.clone()),
         }
     }
 }
@@ -127,6 +154,19 @@ fn unique_name() -> String {
 
 fn file_in(folder: &Path) -> PathBuf {
     folder.join("idempotency.db")
+}
+
+/// Names the schema in the search path.
+fn in_schema(url: &str, schema: &str) -> String {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}options=-csearch_path%3D{schema}")
+}
+
+/// Names the schema to the store itself, since a pooler passes on no search path.
+fn pooled(schema: &str, pooling: &str) -> Vec<String> {
+    ["--schema", schema, "--pooling", pooling]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 async fn connect(url: &str, schema: Option<&str>) -> sqlx::Result<PgConnection> {

@@ -6,7 +6,9 @@ use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Call, Database, Http2, StoreKind, connection::Transport, process::Process, scenario};
+use crate::{
+    Call, Database, Http2, StoreKind, Way, connection::Transport, process::Process, scenario,
+};
 
 /// One process of the fixture server. It is killed when it is dropped, and its database removed
 /// with the last process on it.
@@ -28,6 +30,7 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     wrapper: Vec<String>,
     server: Option<String>,
+    way: Way,
 }
 
 impl Setup {
@@ -40,6 +43,7 @@ impl Setup {
             environment: Vec::new(),
             wrapper: Vec::new(),
             server: None,
+            way: Way::Direct,
         }
     }
 
@@ -69,6 +73,12 @@ impl Setup {
         self
     }
 
+    /// Lets the server get to Postgres this way.
+    pub fn way(mut self, way: Way) -> Self {
+        self.way = way;
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Panics
@@ -77,7 +87,7 @@ impl Setup {
     pub async fn start(self) -> Fixture {
         let database = match (self.database, self.server) {
             (Some(database), _) => database,
-            (None, Some(server)) => Arc::new(Database::on_server(&server).await),
+            (None, Some(server)) => Arc::new(Database::on_server(&server, self.way).await),
             (None, None) => Arc::new(Database::fresh(self.kind).await),
         };
         let mut command = match self.wrapper.split_first() {
@@ -88,8 +98,7 @@ impl Setup {
                 command
             }
         };
-        command.args(["--exit-with-stdin", "--store"]);
-        command.arg(database.store_argument());
+        command.arg("--exit-with-stdin").args(database.arguments());
         command.args(self.arguments);
         command.envs(self.environment);
         let (process, addr) = Process::start(command).await;
@@ -267,6 +276,14 @@ impl Fixture {
     /// Returns all live records, without their bodies.
     pub async fn rows(&self) -> Vec<Value> {
         self.control("rows").await
+    }
+
+    /// Returns how many records are completed.
+    pub async fn completed(&self) -> usize {
+        let rows = self.rows().await;
+        rows.iter()
+            .filter(|row| row["state"] == "completed")
+            .count()
     }
 
     /// Returns how many records are physically there, expired ones included.

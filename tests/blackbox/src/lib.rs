@@ -23,7 +23,7 @@ mod scenario;
 pub use crate::{
     call::Call,
     connection::Http2,
-    database::Database,
+    database::{Database, Way},
     eventually::eventually,
     fixture::{Fixture, Setup},
     reply::{Reply, Streaming},

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 mod concurrency;
+mod conflicts;
 mod disconnect;
 mod dump;
 mod execution;
@@ -11,11 +12,15 @@ mod hammer;
 mod hang_up;
 mod header;
 mod integration;
+mod lost_commits;
 mod mismatch;
 mod problems;
 mod protocol;
 mod replayed_headers;
 mod scope;
+mod server;
 mod size;
 mod store_failures;
 mod stored;
+mod transactional;
+mod transactional_handlers;

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use blackbox::{Fixture, Reply, StoreKind, eventually, scenarios};
 use sqlx::{Connection, Executor};
-use throwaway_postgres::{Binaries, Mode, Server};
+use throwaway_postgres::{Mode, Server};
+
+use crate::server::server;
 
 scenarios! {
     [postgres]
@@ -19,16 +21,6 @@ scenarios! {
 }
 
 const BOUND_MS: &str = "1000";
-
-/// A server of this test's own.
-async fn server() -> Server {
-    let started = tokio::task::spawn_blocking(|| {
-        let binaries = Binaries::find(std::path::Path::new("../../target/postgres"));
-        let binaries = binaries.expect("run `cargo xtask test`, or set PG_BIN");
-        Server::start(&binaries, &std::env::temp_dir())
-    });
-    started.await.unwrap().unwrap()
-}
 
 async fn fixture(server: &Server, arguments: &[&str]) -> Fixture {
     let mut all = vec!["--operation-timeout-ms", BOUND_MS];
