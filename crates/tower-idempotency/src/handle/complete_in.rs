@@ -21,6 +21,8 @@ impl Idempotency {
     /// The transaction must be on the database that holds the records; the stores for Postgres and
     /// SQLite take `sqlx::Transaction`. Which responses are kept is not asked here: this one is.
     /// Its headers are filtered, and its body left out if it is over the layer's cap, as always.
+    /// What the handler wishes has to be said before: [`retention`](Self::retention) and
+    /// [`omit_body`](Self::omit_body) change nothing afterwards.
     ///
     /// If the handler then does not commit, the key is given up; a response that says success is
     /// replaced by a 500, since it would be a lie.
