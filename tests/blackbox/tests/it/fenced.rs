@@ -1,0 +1,283 @@
+//! FEN: handlers that complete their key in a transaction of their own.
+
+use std::time::{Duration, Instant};
+
+use blackbox::{Call, Fixture, Reply, StoreKind, eventually, fresh_key, scenarios};
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{interval, sleep_until},
+};
+
+scenarios! {
+    [sqlite, postgres]
+        sto_15_a_fenced_commit_keeps_both,
+        sto_14_a_failed_handler_leaves_nothing,
+        a_handler_that_lost_its_lease_cannot_commit,
+        a_handler_that_does_not_commit_is_found_out,
+        a_handler_that_rolls_back_may_refuse,
+        a_server_killed_before_the_commit_leaves_nothing,
+        a_server_killed_after_the_commit_leaves_both,
+        a_request_without_a_key_is_committed_alone;
+
+    [postgres]
+        a_transaction_that_stays_open_stalls_nobody
+}
+
+async fn start(kind: StoreKind, arguments: &[&str]) -> Fixture {
+    Fixture::start(kind, &[&["--fenced"], arguments].concat()).await
+}
+
+async fn second(fixture: &Fixture, arguments: &[&str]) -> Fixture {
+    let setup = fixture.another().args(&["--fenced"]);
+    setup.args(arguments).start().await
+}
+
+async fn assert_both(fixture: &Fixture) {
+    assert_eq!(fixture.effects().await, ["k"]);
+    assert_eq!(fixture.completed().await, 1);
+}
+
+async fn assert_neither(fixture: &Fixture) {
+    assert!(fixture.effects().await.is_empty());
+    assert_eq!(fixture.completed().await, 0);
+}
+
+/// Sends until the answer is not 409.
+async fn insist(call: &Call) -> Reply {
+    let begun = Instant::now();
+    loop {
+        let reply = call.clone().send().await;
+        if reply.status != 409 || begun.elapsed() > Duration::from_secs(20) {
+            return reply;
+        }
+    }
+}
+
+async fn sto_15_a_fenced_commit_keeps_both(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    let call = fixture.post("/tx?gate_after=g").key("k");
+    let running = tokio::spawn(call.clone().send());
+    fixture.at_gate("g", 1).await;
+    assert_neither(&fixture).await;
+    let duplicate = call.clone().send().await;
+    duplicate.assert_problem(409, "REQUEST_IN_PROGRESS");
+    fixture.release("g").await;
+    let first = running.await.unwrap();
+    first.assert_executed(201);
+    assert!(first.is_stored());
+    call.send().await.assert_replay_of(&first);
+    assert_both(&fixture).await;
+    assert_eq!(fixture.count("/tx").await, 1);
+}
+
+async fn sto_14_a_failed_handler_leaves_nothing(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    let failures = ["/tx?fail=1&once=1", "/tx?panic=1&once=1"];
+    for (number, path) in failures.into_iter().enumerate() {
+        let call = fixture.post(path).key(format!("k-{number}"));
+        let failed = call.clone().send().await;
+        assert_eq!((failed.status, failed.is_stored()), (500, false));
+        assert_eq!(fixture.effects().await.len(), number);
+        assert_eq!(fixture.completed().await, number);
+        let first = call.clone().send().await;
+        assert!(first.is_stored());
+        call.send().await.assert_replay_of(&first);
+        assert_eq!(fixture.effects().await.len(), number + 1);
+        assert_eq!(fixture.completed().await, number + 1);
+    }
+    let rows = fixture.rows().await;
+    assert!(rows.iter().all(|row| row["attempt"] == 2), "{rows:?}");
+}
+
+/// Both wait before they begin; the first is stopped for longer than its lease.
+async fn a_handler_that_lost_its_lease_cannot_commit(kind: StoreKind) {
+    let a = start(kind, &["--lease-ms", "600"]).await;
+    let b = second(&a, &["--lease-ms", "600"]).await;
+    let stalled = tokio::spawn(a.post("/tx?gate_before=g").key("k").send());
+    a.at_gate("g", 1).await;
+    a.pause();
+    b.release("g").await;
+    let call = b.post("/tx?gate_before=g").key("k");
+    let winner = insist(&call).await;
+    assert!(winner.is_stored(), "{} {}", winner.status, winner.text());
+    a.resume();
+    a.release("g").await;
+    stalled.await.unwrap().assert_replay_of(&winner);
+    call.send().await.assert_replay_of(&winner);
+    assert_both(&b).await;
+    assert_eq!(b.rows().await[0]["attempt"], 2);
+    let refused = "a response was not kept in the transaction";
+    eventually(|| async { a.logs().contains(refused) }).await;
+    let too_late = "a transaction was committed that must not be";
+    assert!(!a.logs().contains(too_late), "it has tried");
+}
+
+async fn a_handler_that_does_not_commit_is_found_out(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    let call = fixture.post("/tx?skip_commit=1&once=1").key("k");
+    let lie = call.clone().send().await;
+    lie.assert_problem(500, "TRANSACTION_NOT_COMMITTED");
+    assert_neither(&fixture).await;
+    let row = &fixture.rows().await[0];
+    assert_eq!(
+        (&row["state"], &row["attempt"]),
+        (&json!("failed"), &json!(1))
+    );
+    let first = call.clone().send().await;
+    assert!(first.is_stored());
+    call.send().await.assert_replay_of(&first);
+    assert_both(&fixture).await;
+}
+
+async fn a_handler_that_rolls_back_may_refuse(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    // It had kept a response, and then found out that it cannot be.
+    let call = fixture.post("/tx?skip_commit=1&status=422&once=1").key("k");
+    let refusal = call.clone().send().await;
+    refusal.assert_executed(422);
+    assert!(!refusal.is_stored());
+    assert_neither(&fixture).await;
+    let again = call.send().await;
+    assert_eq!((again.status, again.is_stored()), (422, true));
+    assert_both(&fixture).await;
+    // It has refused without keeping anything by itself: the layer does.
+    let call = fixture.post("/tx?fail=1&status=409").key("other");
+    let refusal = call.clone().send().await;
+    refusal.assert_executed(409);
+    assert!(refusal.is_stored());
+    call.send().await.assert_replay_of(&refusal);
+    assert_eq!(fixture.effects().await, ["k"]);
+}
+
+async fn a_server_killed_before_the_commit_leaves_nothing(kind: StoreKind) {
+    let lease = ["--lease-ms", "1000"];
+    let a = start(kind, &lease).await;
+    let b = second(&a, &lease).await;
+    let running = tokio::spawn(a.post("/tx?gate_after=g").key("k").try_send());
+    a.at_gate("g", 1).await;
+    a.kill9();
+    assert!(running.await.unwrap().is_err());
+    assert_neither(&b).await;
+    b.release("g").await;
+    let call = b.post("/tx?gate_after=g").key("k");
+    let first = insist(&call).await;
+    assert!(first.is_stored(), "{} {}", first.status, first.text());
+    call.send().await.assert_replay_of(&first);
+    assert_both(&b).await;
+    assert_eq!(b.rows().await[0]["attempt"], 2);
+}
+
+/// The layer has not yet seen that the handler has committed.
+async fn a_server_killed_after_the_commit_leaves_both(kind: StoreKind) {
+    let a = start(kind, &[]).await;
+    let b = second(&a, &[]).await;
+    let running = tokio::spawn(a.post("/tx?gate_done=g").key("k").try_send());
+    a.at_gate("g", 1).await;
+    assert_both(&b).await;
+    a.kill9();
+    assert!(running.await.unwrap().is_err());
+    let retry = b.post("/tx?gate_done=g").key("k").send().await;
+    assert_eq!((retry.status, retry.is_replay()), (201, true));
+    assert_eq!(retry.text(), "written");
+    assert_both(&b).await;
+    assert_eq!(b.count("/tx").await, 0);
+}
+
+async fn a_request_without_a_key_is_committed_alone(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    for effects in 1..=2 {
+        fixture.post("/tx").send().await.assert_executed(201);
+        assert_eq!(fixture.effects().await.len(), effects);
+    }
+    assert!(fixture.rows().await.is_empty());
+}
+
+/// How long the transaction stays open: ten times as long as its lease.
+const OPEN: Duration = Duration::from_secs(10);
+
+/// The row of a completed key is locked until its handler commits. Nothing else may wait for it.
+async fn a_transaction_that_stays_open_stalls_nobody(kind: StoreKind) {
+    let flags = ["--lease-ms", "1000", "--sweep-ms", "200"];
+    let a = start(kind, &flags).await;
+    let b = second(&a, &flags).await;
+    let call = a.post("/tx?gate_after=g").key("k");
+    let open = tokio::spawn(call.clone().send());
+    // Another execution, whose lease has to be renewed all the time.
+    let other = tokio::spawn(b.post("/gate/h").key("other").send());
+    a.at_gate("g", 1).await;
+    b.at_gate("h", 1).await;
+
+    let (stop, stopped) = watch::channel(false);
+    let traffic: JoinSet<u64> = [&a, &b, &a, &b]
+        .map(|fixture| send_others(fixture.post("/tx?retention_ms=300"), stopped.clone()))
+        .into_iter()
+        .collect();
+    let end = tokio::time::Instant::now() + OPEN;
+    let duplicates = [call.clone(), b.post("/tx?gate_after=g").key("k")];
+    let executing = b.post("/gate/h").key("other");
+    while tokio::time::Instant::now() < end {
+        for duplicate in duplicates.iter().chain([&executing]) {
+            let begun = Instant::now();
+            let refused = duplicate.clone().send().await;
+            refused.assert_problem(409, "REQUEST_IN_PROGRESS");
+            assert!(
+                begun.elapsed() < Duration::from_millis(500),
+                "{:?}",
+                begun.elapsed()
+            );
+        }
+        let pause = tokio::time::Instant::now() + Duration::from_millis(50);
+        sleep_until(pause.min(end)).await;
+    }
+    let left = a.physical_rows().await;
+    stop.send_replace(true);
+    let sent: u64 = traffic.join_all().await.into_iter().sum();
+    assert!(sent > 50, "{sent}");
+    assert!(
+        left.unsigned_abs() < sent / 2,
+        "{left} of {sent} records are not swept"
+    );
+    for row in b
+        .rows()
+        .await
+        .iter()
+        .filter(|row| row["state"] == "in_progress")
+    {
+        assert_eq!(row["attempt"], 1, "nobody has taken a key over");
+    }
+
+    a.release("g").await;
+    b.release("h").await;
+    let first = open.await.unwrap();
+    first.assert_executed(201);
+    assert!(first.is_stored());
+    assert!(other.await.unwrap().is_stored());
+    for duplicate in duplicates {
+        duplicate.send().await.assert_replay_of(&first);
+    }
+    let effects = a.effects().await;
+    assert_eq!(effects.iter().filter(|effect| *effect == "k").count(), 1);
+    assert_eq!(effects.len() as u64, sent + 1);
+}
+
+/// Sends requests with other keys, each answered within a second, and returns how many.
+async fn send_others(call: Call, stopped: watch::Receiver<bool>) -> u64 {
+    let mut pace = interval(Duration::from_millis(40));
+    for sent in 0.. {
+        if *stopped.borrow() {
+            return sent;
+        }
+        let begun = Instant::now();
+        let reply = call.clone().key(fresh_key()).send().await;
+        assert!(reply.is_stored(), "{} {}", reply.status, reply.text());
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            begun.elapsed()
+        );
+        pace.tick().await;
+    }
+    0
+}
