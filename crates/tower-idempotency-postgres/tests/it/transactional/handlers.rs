@@ -1,11 +1,17 @@
 //! What handlers may do to a transaction that they should not.
 
+use std::{pin::pin, time::Duration};
+
+use http::{HeaderMap, StatusCode};
 use sqlx::Executor;
-use tower_idempotency_core::{Execution, Release, Settled, StoreErrorKind};
+use tokio::time::timeout;
+use tower_idempotency_core::{
+    Completed, Execution, Release, Retention, Settled, StoreErrorKind, StoredResponse,
+};
 use tower_idempotency_testkit::run;
 
-use super::support::{bench, write};
-use crate::support::request;
+use super::support::{Running, bench, over, write};
+use crate::support::{pool, postgres, request};
 
 #[test]
 fn a_handler_that_commits_by_itself_gets_its_response_kept() {
@@ -97,8 +103,8 @@ fn a_statement_that_was_given_up_does_not_confuse_the_next() {
         let bench = bench().await;
         let mut running = bench.acquire(&request("k")).await;
         let mut tx = running.tx();
-        let given_up = tokio::time::timeout(
-            std::time::Duration::from_millis(50),
+        let given_up = timeout(
+            Duration::from_millis(50),
             tx.execute("SELECT pg_sleep(0.3)"),
         );
         assert!(given_up.await.is_err());
@@ -142,5 +148,55 @@ fn a_transaction_that_the_handler_made_read_only_rolls_back() {
         let error = running.complete().await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::RolledBack);
         assert!(!bench.is_done().await);
+    });
+}
+
+/// A handler meets a unique violation, say, and answers 409.
+async fn refuse(running: &mut Running) -> Settled {
+    let mut tx = running.tx();
+    write(&mut tx).await;
+    assert!(tx.execute("SELECT 1 / 0").await.is_err());
+    drop(tx);
+    let status = StatusCode::CONFLICT;
+    let refusal = StoredResponse::new(status, &HeaderMap::new(), "there is one already");
+    let refusal = Completed::new(refusal, Retention::COMPLETED);
+    running.execution.complete(&refusal).await.unwrap()
+}
+
+/// Only a rollback ends such a transaction, and a refusal is right without it.
+#[test]
+fn a_refusal_after_a_failed_statement_is_kept_alone() {
+    run(async {
+        let bench = bench().await;
+        let mut running = bench.acquire(&request("k")).await;
+        assert_eq!(refuse(&mut running).await, Settled::Applied);
+        assert_eq!((bench.effects().await, bench.completed().await), (0, 1));
+        assert_eq!(bench.refused(&request("k")).await, "completed");
+    });
+}
+
+/// The lock went with the transaction, and the one connection to whoever was waiting for it.
+#[test]
+fn whoever_comes_first_after_a_failed_statement_wins() {
+    run(async {
+        let postgres = postgres().await;
+        let pool = pool(&postgres.options, 1).await;
+        let bench = over(postgres, pool, Duration::from_secs(5), |builder| builder).await;
+        let mut running = bench.acquire(&request("k")).await;
+        let asked = request("k");
+        let mut waiting = pin!(bench.acquire(&asked));
+        assert!(
+            timeout(Duration::from_millis(50), &mut waiting)
+                .await
+                .is_err()
+        );
+        let faster = async {
+            let mut other = waiting.await;
+            other.write().await;
+            other.complete().await.unwrap()
+        };
+        let settled = tokio::join!(refuse(&mut running), faster);
+        assert_eq!(settled, (Settled::Stale, Settled::Applied));
+        assert!(bench.is_done().await);
     });
 }
