@@ -26,7 +26,9 @@ use crate::{PostgresStore, shared::Shared};
 ///   fingerprint is told that the key is in progress rather than used.
 /// - The layer's crash policy does not matter: a transaction that was not committed did nothing.
 /// - `Tx` is for effects in this database. For others see `Idempotency::step`, which needs a
-///   second connection for a moment.
+///   second connection for a moment. So does anything else that a handler does in this database
+///   beside its `Tx`: where as many handlers run as there are connections, in the pool or behind a
+///   pooler, they wait for each other in vain.
 #[derive(Clone)]
 pub struct TransactionalStore {
     store: PostgresStore,
