@@ -4,14 +4,17 @@ use std::{
     fs,
     path::{Path, PathBuf},
     str::FromStr,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions,
 };
 
-use crate::StoreKind;
+use crate::{Pooled, StoreKind};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -38,7 +41,7 @@ pub enum Database {
 }
 
 /// How a fixture server gets to Postgres.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Way {
     /// Straight.
@@ -46,10 +49,12 @@ pub enum Way {
     Direct,
     /// Through a proxy, at this URL.
     Proxy(String),
-    /// Through a pooler, at this URL, that gives each transaction another connection.
-    Pooler(String),
-    /// Through a pooler that also knows about prepared statements.
-    PoolerWithPreparedStatements(String),
+    /// Through a pooler that gives each transaction another connection.
+    Pooler(Arc<Pooled>),
+    /// Through one that also knows about prepared statements.
+    PoolerWithPreparedStatements(Arc<Pooled>),
+    /// Through a pooler that the fixture is told nothing about.
+    HiddenPooler(Arc<Pooled>),
 }
 
 impl Database {
@@ -67,6 +72,11 @@ impl Database {
                     "run `cargo xtask test`, or set TEST_DATABASE_URL to a server for tests",
                 );
                 Self::on_server(&server, Way::Direct).await
+            }
+            StoreKind::Pooled => {
+                let pooler = tokio::task::spawn_blocking(|| Pooled::start(&[]));
+                let pooler = Arc::new(pooler.await.expect("a pooler can be started"));
+                Self::on_server(&Pooled::server_url(), Way::Pooler(pooler)).await
             }
         }
     }
@@ -98,9 +108,14 @@ impl Database {
             } => match way {
                 Way::Direct => store(in_schema(server, schema)),
                 Way::Proxy(url) => store(in_schema(url, schema)),
-                Way::Pooler(url) => [store(url.clone()), pooled(schema, "transaction")].concat(),
-                Way::PoolerWithPreparedStatements(url) => {
-                    [store(url.clone()), pooled(schema, "prepared")].concat()
+                Way::Pooler(pooler) => {
+                    [store(pooler.url()), pooled(schema, "transaction")].concat()
+                }
+                Way::PoolerWithPreparedStatements(pooler) => {
+                    [store(pooler.url()), pooled(schema, "prepared")].concat()
+                }
+                Way::HiddenPooler(pooler) => {
+                    [store(pooler.url()), pooled(schema, "session")].concat()
                 }
             },
         }

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Call, Database, Http2, StoreKind, Way, connection::Transport, process::Process, scenario,
+    Call, Database, Http2, StoreKind, Way, connection::Transport, eventually, process::Process,
+    scenario,
 };
 
 /// One process of the fixture server. It is killed when it is dropped, and its database removed
@@ -85,6 +86,33 @@ impl Setup {
     ///
     /// With its log, if it does not listen in time.
     pub async fn start(self) -> Fixture {
+        let (database, command) = self.prepare().await;
+        match Process::start(command).await {
+            Ok((process, addr)) => Fixture {
+                process,
+                database,
+                addr,
+            },
+            Err(process) => panic!("the fixture server does not start:\n{}", process.logs()),
+        }
+    }
+
+    /// Starts the server, which is to refuse that, and returns what it says.
+    ///
+    /// # Panics
+    ///
+    /// If it listens, or neither listens nor ends in time.
+    pub async fn start_in_vain(self) -> String {
+        let (_database, command) = self.prepare().await;
+        let Err(process) = Process::start(command).await else {
+            panic!("the fixture server starts");
+        };
+        assert!(!process.wait().await.success());
+        eventually(|| async { process.logs().contains("Error:") }).await;
+        process.logs()
+    }
+
+    async fn prepare(self) -> (Arc<Database>, Command) {
         let database = match (self.database, self.server) {
             (Some(database), _) => database,
             (None, Some(server)) => Arc::new(Database::on_server(&server, self.way).await),
@@ -101,12 +129,7 @@ impl Setup {
         command.arg("--exit-with-stdin").args(database.arguments());
         command.args(self.arguments);
         command.envs(self.environment);
-        let (process, addr) = Process::start(command).await;
-        Fixture {
-            process,
-            database,
-            addr,
-        }
+        (database, command)
     }
 }
 
@@ -270,7 +293,7 @@ impl Fixture {
 
     /// Waits until so many handlers are at a gate.
     pub async fn at_gate(&self, gate: &str, handlers: usize) {
-        crate::eventually(|| async { self.gate_waiting(gate).await == handlers }).await;
+        eventually(|| async { self.gate_waiting(gate).await == handlers }).await;
     }
 
     /// Returns all live records, without their bodies.

@@ -15,6 +15,7 @@ mod connection;
 mod database;
 mod eventually;
 mod fixture;
+mod pooled;
 mod process;
 pub mod raw;
 mod reply;
@@ -26,6 +27,7 @@ pub use crate::{
     database::{Database, Way},
     eventually::eventually,
     fixture::{Fixture, Setup},
+    pooled::Pooled,
     reply::{Reply, Streaming},
     scenario::{StoreKind, run},
 };

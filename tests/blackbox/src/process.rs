@@ -26,8 +26,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the server and waits until it listens.
-    pub(crate) async fn start(mut command: Command) -> (Self, SocketAddr) {
+    /// Starts the server and waits until it listens; returns it without an address if it does not.
+    pub(crate) async fn start(mut command: Command) -> Result<(Self, SocketAddr), Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -48,8 +48,8 @@ impl Process {
             logs,
         };
         match timeout(START, address).await {
-            Ok(Ok(address)) => (process, address),
-            _ => panic!("the fixture server does not start:\n{}", process.logs()),
+            Ok(Ok(address)) => Ok((process, address)),
+            _ => Err(process),
         }
     }
 

@@ -17,6 +17,8 @@ pub enum StoreKind {
     Sqlite,
     /// A schema of the server that `TEST_DATABASE_URL` names.
     Postgres,
+    /// A schema behind a pooler of its own, that gives each transaction another connection.
+    Pooled,
 }
 
 /// Runs a scenario to its end on a runtime of its own, within a minute.
@@ -32,6 +34,9 @@ pub fn run<F: Future<Output = ()>>(
     scenario: impl FnOnce(StoreKind) -> F,
 ) {
     BINARY.get_or_init(|| binary);
+    if kind == StoreKind::Pooled && crate::pooled::program().is_none() {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -51,10 +56,12 @@ pub(crate) fn binary() -> &'static str {
 
 /// Turns each `async fn name(kind: StoreKind)` into tests `memory::name`, `sqlite::name`, ..
 ///
-/// Stores are listed in the order memory, sqlite, postgres; use it once in a module:
+/// Stores are listed in the order memory, sqlite, postgres; use it once in a module. With `pooled;`
+/// in front, what runs on Postgres runs behind a pooler, too, as tests `pooled::name`:
 ///
 /// ```text
 /// scenarios! {
+///     pooled;
 ///     [memory, sqlite, postgres] exe_01_the_first_request_runs, exe_02_a_retry_is_replayed;
 ///     [sqlite, postgres] exe_18_a_retry_through_another_process_is_replayed;
 /// }
@@ -62,6 +69,10 @@ pub(crate) fn binary() -> &'static str {
 #[macro_export]
 macro_rules! scenarios {
     // All groups are sorted: make the modules.
+    (@sorted pooled [$($memory:ident)*] [$($sqlite:ident)*] [$($postgres:ident)*]) => {
+        $crate::scenarios!(@sorted [$($memory)*] [$($sqlite)*] [$($postgres)*]);
+        $crate::scenarios!(@module pooled Pooled [$($postgres)*]);
+    };
     (@sorted [$($memory:ident)*] [$($sqlite:ident)*] [$($postgres:ident)*]) => {
         $crate::scenarios!(@module memory Memory [$($memory)*]);
         $crate::scenarios!(@module sqlite Sqlite [$($sqlite)*]);
@@ -83,33 +94,36 @@ macro_rules! scenarios {
         }
     };
     // Sort one group into the lists of its stores.
-    (@sorted [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
+    (@sorted $($pooled:ident)? [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
         [memory, sqlite, postgres] $($name:ident),+ $(,)? $(; $($rest:tt)*)?) => {
-        $crate::scenarios!(@sorted [$($m)* $($name)+] [$($s)* $($name)+] [$($p)* $($name)+] $($($rest)*)?);
+        $crate::scenarios!(@sorted $($pooled)? [$($m)* $($name)+] [$($s)* $($name)+] [$($p)* $($name)+] $($($rest)*)?);
     };
-    (@sorted [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
+    (@sorted $($pooled:ident)? [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
         [sqlite, postgres] $($name:ident),+ $(,)? $(; $($rest:tt)*)?) => {
-        $crate::scenarios!(@sorted [$($m)*] [$($s)* $($name)+] [$($p)* $($name)+] $($($rest)*)?);
+        $crate::scenarios!(@sorted $($pooled)? [$($m)*] [$($s)* $($name)+] [$($p)* $($name)+] $($($rest)*)?);
     };
-    (@sorted [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
+    (@sorted $($pooled:ident)? [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
         [memory, postgres] $($name:ident),+ $(,)? $(; $($rest:tt)*)?) => {
-        $crate::scenarios!(@sorted [$($m)* $($name)+] [$($s)*] [$($p)* $($name)+] $($($rest)*)?);
+        $crate::scenarios!(@sorted $($pooled)? [$($m)* $($name)+] [$($s)*] [$($p)* $($name)+] $($($rest)*)?);
     };
-    (@sorted [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
+    (@sorted $($pooled:ident)? [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
         [memory, sqlite] $($name:ident),+ $(,)? $(; $($rest:tt)*)?) => {
-        $crate::scenarios!(@sorted [$($m)* $($name)+] [$($s)* $($name)+] [$($p)*] $($($rest)*)?);
+        $crate::scenarios!(@sorted $($pooled)? [$($m)* $($name)+] [$($s)* $($name)+] [$($p)*] $($($rest)*)?);
     };
-    (@sorted [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
+    (@sorted $($pooled:ident)? [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
         [memory] $($name:ident),+ $(,)? $(; $($rest:tt)*)?) => {
-        $crate::scenarios!(@sorted [$($m)* $($name)+] [$($s)*] [$($p)*] $($($rest)*)?);
+        $crate::scenarios!(@sorted $($pooled)? [$($m)* $($name)+] [$($s)*] [$($p)*] $($($rest)*)?);
     };
-    (@sorted [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
+    (@sorted $($pooled:ident)? [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
         [sqlite] $($name:ident),+ $(,)? $(; $($rest:tt)*)?) => {
-        $crate::scenarios!(@sorted [$($m)*] [$($s)* $($name)+] [$($p)*] $($($rest)*)?);
+        $crate::scenarios!(@sorted $($pooled)? [$($m)*] [$($s)* $($name)+] [$($p)*] $($($rest)*)?);
     };
-    (@sorted [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
+    (@sorted $($pooled:ident)? [$($m:ident)*] [$($s:ident)*] [$($p:ident)*]
         [postgres] $($name:ident),+ $(,)? $(; $($rest:tt)*)?) => {
-        $crate::scenarios!(@sorted [$($m)*] [$($s)*] [$($p)* $($name)+] $($($rest)*)?);
+        $crate::scenarios!(@sorted $($pooled)? [$($m)*] [$($s)*] [$($p)* $($name)+] $($($rest)*)?);
+    };
+    (pooled; [$($stores:tt)*] $($rest:tt)*) => {
+        $crate::scenarios!(@sorted pooled [] [] [] [$($stores)*] $($rest)*);
     };
     ([$($stores:tt)*] $($rest:tt)*) => {
         $crate::scenarios!(@sorted [] [] [] [$($stores)*] $($rest)*);

@@ -6,6 +6,7 @@ use blackbox::{Call, Fixture, Reply, StoreKind, fresh_key, raw, scenarios};
 use tokio::task::JoinSet;
 
 scenarios! {
+    pooled;
     [memory, sqlite, postgres]
     con_01_a_duplicate_of_a_running_request_is_told_to_come_again,
     con_02_a_retry_after_the_end_is_replayed,

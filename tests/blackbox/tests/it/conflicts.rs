@@ -3,6 +3,7 @@
 use blackbox::{Call, Fixture, Reply, StoreKind, scenarios};
 
 scenarios! {
+    pooled;
     [postgres]
         transactions_that_meet_in_their_commits_are_run_again_if_asked_for,
         of_transactions_that_meet_in_their_commits_one_is_told_to_come_again,
@@ -11,9 +12,9 @@ scenarios! {
         conflicts_are_run_again_only_so_often
 }
 
-async fn start(isolation: &str, arguments: &[&str]) -> Fixture {
+async fn start(kind: StoreKind, isolation: &str, arguments: &[&str]) -> Fixture {
     let usual = ["--transactional", "--isolation", isolation];
-    Fixture::start(StoreKind::Postgres, &[&usual, arguments].concat()).await
+    Fixture::start(kind, &[&usual, arguments].concat()).await
 }
 
 /// Sends two requests, and lets them go on when both have come to their gate.
@@ -52,8 +53,8 @@ async fn assert_done(fixture: &Fixture, calls: [Call; 2]) {
     assert_eq!(fixture.completed().await, 2);
 }
 
-async fn transactions_that_meet_in_their_commits_are_run_again_if_asked_for(_: StoreKind) {
-    let fixture = start("serializable", &["--conflict-retries", "5"]).await;
+async fn transactions_that_meet_in_their_commits_are_run_again_if_asked_for(kind: StoreKind) {
+    let fixture = start(kind, "serializable", &["--conflict-retries", "5"]).await;
     for reply in both(&fixture, skewed(&fixture)).await {
         reply.assert_executed(201);
         assert!(reply.is_stored());
@@ -62,8 +63,8 @@ async fn transactions_that_meet_in_their_commits_are_run_again_if_asked_for(_: S
     assert_eq!(fixture.count("/tx").await, 3, "one of them ran twice");
 }
 
-async fn of_transactions_that_meet_in_their_commits_one_is_told_to_come_again(_: StoreKind) {
-    let fixture = start("serializable", &[]).await;
+async fn of_transactions_that_meet_in_their_commits_one_is_told_to_come_again(kind: StoreKind) {
+    let fixture = start(kind, "serializable", &[]).await;
     let replies = both(&fixture, skewed(&fixture)).await;
     let stored = replies.iter().filter(|reply| reply.is_stored()).count();
     assert_eq!(stored, 1);
@@ -78,8 +79,8 @@ async fn of_transactions_that_meet_in_their_commits_one_is_told_to_come_again(_:
     assert_done(&fixture, skewed(&fixture)).await;
 }
 
-async fn transactions_that_meet_in_a_statement_are_run_again_if_asked_for(_: StoreKind) {
-    let fixture = start("repeatable-read", &["--conflict-retries", "5"]).await;
+async fn transactions_that_meet_in_a_statement_are_run_again_if_asked_for(kind: StoreKind) {
+    let fixture = start(kind, "repeatable-read", &["--conflict-retries", "5"]).await;
     for reply in both(&fixture, crossed(&fixture)).await {
         reply.assert_executed(201);
         assert!(reply.is_stored());
@@ -89,8 +90,8 @@ async fn transactions_that_meet_in_a_statement_are_run_again_if_asked_for(_: Sto
 }
 
 /// The handler has seen the error, and has said what it thinks of it.
-async fn of_transactions_that_meet_in_a_statement_one_gets_the_handlers_failure(_: StoreKind) {
-    let fixture = start("repeatable-read", &[]).await;
+async fn of_transactions_that_meet_in_a_statement_one_gets_the_handlers_failure(kind: StoreKind) {
+    let fixture = start(kind, "repeatable-read", &[]).await;
     let replies = both(&fixture, crossed(&fixture)).await;
     let mut statuses = replies.map(|reply| (reply.status, reply.is_stored()));
     statuses.sort_unstable();
@@ -102,8 +103,8 @@ async fn of_transactions_that_meet_in_a_statement_one_gets_the_handlers_failure(
 }
 
 /// The row is held by a transaction of the test's that changes it again and again.
-async fn conflicts_are_run_again_only_so_often(_: StoreKind) {
-    let fixture = start("repeatable-read", &["--conflict-retries", "2"]).await;
+async fn conflicts_are_run_again_only_so_often(kind: StoreKind) {
+    let fixture = start(kind, "repeatable-read", &["--conflict-retries", "2"]).await;
     let mut client = fixture.database().postgres().await;
     let running = tokio::spawn(
         fixture

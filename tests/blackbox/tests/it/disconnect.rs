@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use blackbox::{Fixture, StoreKind, eventually, raw, scenarios};
 
 scenarios! {
+    pooled;
     [memory, sqlite, postgres]
         dis_01_a_client_that_leaves_does_not_stop_the_handler,
         dis_05_an_immediate_retry_waits_for_the_first,

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 scenarios! {
+    pooled;
     [memory, sqlite, postgres]
     exe_01_the_first_request_runs_the_handler,
     exe_02_a_retry_is_replayed,

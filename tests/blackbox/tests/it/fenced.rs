@@ -11,6 +11,7 @@ use tokio::{
 };
 
 scenarios! {
+    pooled;
     [sqlite, postgres]
         sto_15_a_fenced_commit_keeps_both,
         sto_14_a_failed_handler_leaves_nothing,

@@ -16,6 +16,7 @@ mod integration;
 mod lost_commits;
 mod mismatch;
 mod operator;
+mod pooler;
 mod problems;
 mod protocol;
 mod replayed_headers;

@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::json;
 
 scenarios! {
+    pooled;
     [memory, sqlite, postgres]
     mis_01_another_body_is_refused,
     mis_02_a_mismatch_does_not_poison_the_key,

@@ -4,6 +4,7 @@ use blackbox::{Fixture, StoreKind, eventually, scenarios};
 use serde_json::Value;
 
 scenarios! {
+    pooled;
     [memory, sqlite, postgres]
         a_step_is_not_taken_again_after_a_failure,
         a_step_that_failed_is_taken_again,

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 scenarios! {
+    pooled;
     [postgres]
         sto_14_what_a_failed_handler_wrote_is_rolled_back,
         sto_15_effect_and_record_appear_together,
@@ -19,14 +20,12 @@ scenarios! {
 }
 
 /// A fixture that hands out transactions.
-async fn start(arguments: &[&str]) -> Fixture {
-    setup(arguments).start().await
+async fn start(kind: StoreKind, arguments: &[&str]) -> Fixture {
+    setup(kind, arguments).start().await
 }
 
-fn setup(arguments: &[&str]) -> Setup {
-    Setup::new(StoreKind::Postgres)
-        .args(&["--transactional"])
-        .args(arguments)
+fn setup(kind: StoreKind, arguments: &[&str]) -> Setup {
+    Setup::new(kind).args(&["--transactional"]).args(arguments)
 }
 
 async fn second(fixture: &Fixture, arguments: &[&str]) -> Fixture {
@@ -53,8 +52,8 @@ async fn insist(call: &Call) -> (Reply, Duration) {
 }
 
 /// Also that the failure is recorded, with its attempt.
-async fn sto_14_what_a_failed_handler_wrote_is_rolled_back(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn sto_14_what_a_failed_handler_wrote_is_rolled_back(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     let call = fixture.post("/tx?fail=1&once=1").key(fresh_key());
     let failed = call.clone().send().await;
     failed.assert_executed(500);
@@ -75,8 +74,8 @@ async fn sto_14_what_a_failed_handler_wrote_is_rolled_back(_: StoreKind) {
     assert_eq!(fixture.rows().await[0]["attempt"], 2);
 }
 
-async fn sto_15_effect_and_record_appear_together(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn sto_15_effect_and_record_appear_together(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     let call = fixture.post("/tx?gate=g").key(fresh_key());
     let running = tokio::spawn(call.clone().send());
     fixture.at_gate("g", 1).await;
@@ -91,8 +90,10 @@ async fn sto_15_effect_and_record_appear_together(_: StoreKind) {
 }
 
 /// The lease would last thirty seconds, but a transaction has none.
-async fn a_server_killed_before_the_commit_leaves_nothing_and_frees_its_key_at_once(_: StoreKind) {
-    let a = start(&[]).await;
+async fn a_server_killed_before_the_commit_leaves_nothing_and_frees_its_key_at_once(
+    kind: StoreKind,
+) {
+    let a = start(kind, &[]).await;
     let b = second(&a, &[]).await;
     let running = tokio::spawn(a.post("/tx?gate=g").key("k").try_send());
     a.at_gate("g", 1).await;
@@ -157,8 +158,8 @@ impl HeldCommits {
 }
 
 /// The COMMIT has arrived, and nobody is there any more to hear how it ended.
-async fn a_server_killed_in_the_commit_leaves_both_or_nothing(_: StoreKind) {
-    let a = start(&[]).await;
+async fn a_server_killed_in_the_commit_leaves_both_or_nothing(kind: StoreKind) {
+    let a = start(kind, &[]).await;
     let b = second(&a, &[]).await;
     let mut held = HeldCommits::hold(&a).await;
     let running = tokio::spawn(a.post("/tx").key("k").try_send());
@@ -178,8 +179,8 @@ async fn a_server_killed_in_the_commit_leaves_both_or_nothing(_: StoreKind) {
     assert_both(&b.effects().await, b.completed().await);
 }
 
-async fn a_server_killed_after_the_commit_leaves_both(_: StoreKind) {
-    let a = start(&[]).await;
+async fn a_server_killed_after_the_commit_leaves_both(kind: StoreKind) {
+    let a = start(kind, &[]).await;
     let b = second(&a, &[]).await;
     let call = a.post("/tx").key("k").header("x-hold-response", "g");
     let lost = tokio::spawn(call.try_send());
@@ -192,9 +193,9 @@ async fn a_server_killed_after_the_commit_leaves_both(_: StoreKind) {
     assert_eq!(b.count("/tx").await, 0);
 }
 
-async fn a_stopped_owner_loses_its_key_in_time_and_cannot_commit(_: StoreKind) {
+async fn a_stopped_owner_loses_its_key_in_time_and_cannot_commit(kind: StoreKind) {
     let stall = ["--stall-timeout-ms", "1000"];
-    let a = start(&stall).await;
+    let a = start(kind, &stall).await;
     let b = second(&a, &stall).await;
     let stopped = tokio::spawn(a.post("/tx?gate=g").key("k").send());
     a.at_gate("g", 1).await;
@@ -214,8 +215,10 @@ async fn a_stopped_owner_loses_its_key_in_time_and_cannot_commit(_: StoreKind) {
     assert_both(&b.effects().await, b.completed().await);
 }
 
-async fn con_11_fifty_duplicates_are_answered_while_one_handler_holds_a_connection(_: StoreKind) {
-    let fixture = start(&["--pool-size", "2"]).await;
+async fn con_11_fifty_duplicates_are_answered_while_one_handler_holds_a_connection(
+    kind: StoreKind,
+) {
+    let fixture = start(kind, &["--pool-size", "2"]).await;
     let call = fixture.post("/tx?gate=g").key(fresh_key());
     let first = tokio::spawn(call.clone().send());
     fixture.at_gate("g", 1).await;
@@ -231,8 +234,12 @@ async fn con_11_fifty_duplicates_are_answered_while_one_handler_holds_a_connecti
     assert_both(&fixture.effects().await, fixture.completed().await);
 }
 
-async fn a_request_that_gets_no_connection_is_refused_within_the_bound(_: StoreKind) {
-    let fixture = start(&["--pool-size", "1", "--operation-timeout-ms", "1000"]).await;
+async fn a_request_that_gets_no_connection_is_refused_within_the_bound(kind: StoreKind) {
+    let fixture = start(
+        kind,
+        &["--pool-size", "1", "--operation-timeout-ms", "1000"],
+    )
+    .await;
     let call = fixture.post("/tx?gate=g").key("k");
     let first = tokio::spawn(call.clone().send());
     fixture.at_gate("g", 1).await;

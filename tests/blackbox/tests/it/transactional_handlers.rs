@@ -4,6 +4,7 @@ use blackbox::{Fixture, StoreKind, eventually, scenarios};
 use serde_json::json;
 
 scenarios! {
+    pooled;
     [postgres]
         a_refusal_of_the_handlers_is_kept_with_what_it_wrote,
         a_refusal_after_a_statement_that_failed_is_kept,
@@ -19,13 +20,13 @@ scenarios! {
         duplicates_that_wait_hold_no_connection
 }
 
-async fn start(arguments: &[&str]) -> Fixture {
+async fn start(kind: StoreKind, arguments: &[&str]) -> Fixture {
     let arguments = [&["--transactional"], arguments].concat();
-    Fixture::start(StoreKind::Postgres, &arguments).await
+    Fixture::start(kind, &arguments).await
 }
 
-async fn a_refusal_of_the_handlers_is_kept_with_what_it_wrote(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn a_refusal_of_the_handlers_is_kept_with_what_it_wrote(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     let call = fixture.post("/tx?status=422").key("k");
     let first = call.clone().send().await;
     first.assert_executed(422);
@@ -37,8 +38,8 @@ async fn a_refusal_of_the_handlers_is_kept_with_what_it_wrote(_: StoreKind) {
 
 /// A handler inserts, meets a unique violation, say, and answers 409: nothing can be committed in
 /// that transaction any more, and nothing has to be.
-async fn a_refusal_after_a_statement_that_failed_is_kept(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn a_refusal_after_a_statement_that_failed_is_kept(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     let call = fixture.post("/tx?violate=1&status=409").key("k");
     let first = call.clone().send().await;
     first.assert_executed(409);
@@ -55,8 +56,8 @@ async fn a_refusal_after_a_statement_that_failed_is_kept(_: StoreKind) {
     assert_eq!(fixture.effects().await, ["other"]);
 }
 
-async fn an_answer_that_is_not_kept_undoes_what_was_written(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn an_answer_that_is_not_kept_undoes_what_was_written(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     for (status, left) in [(401, 0), (503, 1)] {
         let path = format!("/tx?status={status}");
         let call = fixture.post(&path).key(format!("k-{status}"));
@@ -79,8 +80,8 @@ async fn an_answer_that_is_not_kept_undoes_what_was_written(_: StoreKind) {
     assert_eq!(fixture.effects().await.len(), 0);
 }
 
-async fn a_panic_undoes_what_was_written(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn a_panic_undoes_what_was_written(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     let call = fixture.post("/tx?panic=1&once=1").key("k");
     call.clone()
         .send()
@@ -93,8 +94,8 @@ async fn a_panic_undoes_what_was_written(_: StoreKind) {
 }
 
 /// The effect is durable and cannot be taken back, so the key must not be free.
-async fn a_handler_that_commits_by_itself_runs_once(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn a_handler_that_commits_by_itself_runs_once(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     let call = fixture.post("/tx?commit_itself=1").key("k");
     let first = call.clone().send().await;
     assert!(first.is_stored(), "{} {}", first.status, first.text());
@@ -116,8 +117,8 @@ async fn a_handler_that_commits_by_itself_runs_once(_: StoreKind) {
     }
 }
 
-async fn a_transaction_that_is_not_given_back_is_not_committed(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn a_transaction_that_is_not_given_back_is_not_committed(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     let call = fixture.post("/tx?keep_tx=1&once=1").key("k");
     call.clone()
         .send()
@@ -138,8 +139,8 @@ async fn a_transaction_that_is_not_given_back_is_not_committed(_: StoreKind) {
     assert_eq!(fixture.effects().await, ["k"]);
 }
 
-async fn a_second_extraction_is_refused(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn a_second_extraction_is_refused(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     for attempt in 1..=2 {
         let reply = fixture.post("/tx-twice").key("k").send().await;
         assert_eq!((reply.status, reply.is_stored()), (500, false));
@@ -152,8 +153,8 @@ async fn a_second_extraction_is_refused(_: StoreKind) {
     assert!(reply.text().contains("no transaction"), "{}", reply.text());
 }
 
-async fn a_request_without_a_key_has_no_transaction(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn a_request_without_a_key_has_no_transaction(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     for effects in 1..=2 {
         let reply = fixture.post("/tx").send().await;
         reply.assert_executed(201);
@@ -163,8 +164,8 @@ async fn a_request_without_a_key_has_no_transaction(_: StoreKind) {
     assert!(fixture.rows().await.is_empty());
 }
 
-async fn a_key_has_only_so_many_attempts(_: StoreKind) {
-    let fixture = start(&["--max-attempts", "2"]).await;
+async fn a_key_has_only_so_many_attempts(kind: StoreKind) {
+    let fixture = start(kind, &["--max-attempts", "2"]).await;
     let call = fixture.post("/tx?fail=1").key("k");
     for _ in 0..2 {
         call.clone().send().await.assert_executed(500);
@@ -191,8 +192,8 @@ fn times(effects: &[String], note: &str) -> usize {
         .count()
 }
 
-async fn steps_stay_when_the_transaction_does_not(_: StoreKind) {
-    let fixture = start(&[]).await;
+async fn steps_stay_when_the_transaction_does_not(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
     let call = fixture.post("/steps?status=503&once=1").key("k");
     let failed = call.clone().send().await;
     assert_eq!((failed.status, failed.is_stored()), (503, false));
@@ -217,8 +218,8 @@ async fn steps_stay_when_the_transaction_does_not(_: StoreKind) {
     }
 }
 
-async fn a_server_killed_between_two_steps_leaves_the_first(_: StoreKind) {
-    let a = start(&[]).await;
+async fn a_server_killed_between_two_steps_leaves_the_first(kind: StoreKind) {
+    let a = start(kind, &[]).await;
     let b = a.another().args(&["--transactional"]).start().await;
     let running = tokio::spawn(a.post("/steps?gate=g").key("k").try_send());
     a.at_gate("g", 1).await;
@@ -244,9 +245,9 @@ async fn a_server_killed_between_two_steps_leaves_the_first(_: StoreKind) {
 
 /// The running handler has one of two connections; with each waiter holding one, the other key
 /// would find none.
-async fn duplicates_that_wait_hold_no_connection(_: StoreKind) {
+async fn duplicates_that_wait_hold_no_connection(kind: StoreKind) {
     let flags = ["--pool-size", "2", "--wait-ms", "15000", "--poll-ms", "50"];
-    let a = start(&flags).await;
+    let a = start(kind, &flags).await;
     let b = a
         .another()
         .args(&["--transactional"])
