@@ -1,0 +1,209 @@
+//! Every statement of the store.
+//!
+//! Rules for all of them:
+//!
+//! - `clock_timestamp()` judges, once for each statement, and nothing else does:
+//!   `now()` stands still in a transaction, and the application's clock may be wrong.
+//! - No session state, so that any connection will do.
+//! - Rows that somebody else may hold in an open transaction are taken with `SKIP LOCKED`;
+//!   nothing waits for them.
+//! - Each is one look-up by the primary key, or by `sweep_at`.
+
+mod leased;
+mod operating;
+mod transactional;
+
+use std::{fmt::Write, sync::Arc};
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+use tower_idempotency_core::RecordId;
+
+use crate::{
+    sabotage::{self, Guard},
+    schema::Schema,
+};
+
+const MIGRATIONS: [&str; 1] = [include_str!(
+    "../../migrations/0001_create_idempotency_keys.sql"
+)];
+
+/// The texts, made once for the schema that is used.
+#[derive(Debug)]
+pub(crate) struct Sql {
+    pub(crate) claim: Text,
+    pub(crate) take_over: Text,
+    pub(crate) renew: Text,
+    pub(crate) complete: Text,
+    pub(crate) complete_in: Text,
+    pub(crate) fail: Text,
+    pub(crate) free: Text,
+    pub(crate) state_of: Text,
+    pub(crate) lookup: Text,
+    pub(crate) list: Text,
+    pub(crate) sweep: Text,
+    pub(crate) postpone: Text,
+    pub(crate) load_steps: Text,
+    pub(crate) keep_steps: Text,
+    pub(crate) answer: Text,
+    pub(crate) free_abandoned: Text,
+    pub(crate) remaining: Text,
+    pub(crate) ended: Text,
+    pub(crate) keep_in_transaction: Text,
+    pub(crate) note_failure: Text,
+    pub(crate) keep_steps_beside: Text,
+    pub(crate) forget: Text,
+    pub(crate) load_steps_beside: Text,
+    pub(crate) held_locks: Text,
+    try_lock: Text,
+    find: Text,
+}
+
+/// One statement; cheap to hand to the driver.
+#[derive(Clone, Debug)]
+pub(crate) struct Text(Arc<str>);
+
+impl SqlSafeStr for Text {
+    /// The text is made of constants and a schema name that was checked and quoted.
+    fn into_sql_str(self) -> SqlStr {
+        AssertSqlSafe(self.0).into_sql_str()
+    }
+}
+
+impl Sql {
+    pub(crate) fn new(schema: &Schema, left_out: Option<Guard>) -> Self {
+        let text = |sql: &str| Text(Arc::from(schema.apply(sql)));
+        let guarded = |guard, sql| text(&sabotage::without(left_out, guard, sql));
+        Self {
+            claim: text(leased::CLAIM),
+            take_over: text(leased::TAKE_OVER),
+            renew: guarded(Guard::RenewFence, leased::RENEW),
+            complete: guarded(Guard::CompleteFence, leased::COMPLETE),
+            complete_in: guarded(Guard::InTransactionCheck, leased::COMPLETE),
+            fail: text(leased::FAIL),
+            free: text(leased::FREE),
+            state_of: text(leased::STATE_OF),
+            lookup: text(&[operating::RECORD, operating::LOOKUP].concat()),
+            list: text(&[operating::RECORD, operating::LIST].concat()),
+            sweep: text(operating::SWEEP),
+            postpone: text(operating::POSTPONE),
+            load_steps: text(leased::LOAD_STEPS),
+            keep_steps: text(leased::KEEP_STEPS),
+            answer: text(operating::ANSWER),
+            free_abandoned: text(operating::FREE_ABANDONED),
+            remaining: text(operating::REMAINING),
+            ended: text(operating::ENDED),
+            keep_in_transaction: guarded(
+                Guard::InTransactionCheck,
+                transactional::KEEP_IN_TRANSACTION,
+            ),
+            note_failure: text(
+                &transactional::NOTE_FAILURE
+                    .replace("/* if the lock is free */", transactional::IF_LOCK_IS_FREE)
+                    .replace("/* lock */", transactional::LOCK),
+            ),
+            keep_steps_beside: text(transactional::NOTE_FAILURE),
+            forget: text(transactional::FORGET),
+            load_steps_beside: text(transactional::LOAD_STEPS_BESIDE),
+            held_locks: text(&transactional::HELD_LOCKS.replace("/* lock */", transactional::LOCK)),
+            try_lock: text(&transactional::TRY_LOCK.replace("/* lock */", transactional::LOCK)),
+            find: text(transactional::FIND),
+        }
+    }
+
+    /// Returns the statements that try a key's lock and then read its record, with the identity
+    /// written into them: for the simple protocol, which carries both in one round trip.
+    pub(crate) fn look_literally(&self, id: &RecordId) -> String {
+        let mut literal = String::with_capacity(80);
+        literal.push_str("'\\x");
+        for byte in id.as_bytes() {
+            // Writing to a string cannot fail.
+            let _ = write!(literal, "{byte:02x}");
+        }
+        literal.push_str("'::bytea");
+        let number = format!("'{}'::bigint", lock_number(id));
+        let try_lock = self.try_lock.0.replace("/* number */", &number);
+        format!("{try_lock}; {}", self.find.0.replace("/* id */", &literal))
+    }
+}
+
+/// The number that stands for a key among a table's locks.
+///
+/// Half a collision is as unlikely as one of the identities' first half, and then costs a 409.
+pub(crate) fn lock_number(id: &RecordId) -> i64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&id.as_bytes()[..8]);
+    i64::from_be_bytes(number)
+}
+
+/// Returns the migrations, in their order.
+pub(crate) fn migrations(schema: &Schema) -> String {
+    MIGRATIONS.map(|sql| schema.apply(sql)).join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A guard that is named differently from what the statements say would be left in.
+    #[test]
+    fn leaving_a_guard_out_changes_its_statement() {
+        let schema = Schema::default();
+        let whole = Sql::new(&schema, None);
+        let without = |guard| Sql::new(&schema, Some(guard));
+        let renew = without(Guard::RenewFence).renew;
+        assert_ne!(renew.0, whole.renew.0);
+        let complete = without(Guard::CompleteFence).complete;
+        assert_ne!(complete.0, whole.complete.0);
+        let in_transaction = without(Guard::InTransactionCheck);
+        assert_ne!(in_transaction.complete_in.0, whole.complete_in.0);
+        let keep = in_transaction.keep_in_transaction;
+        assert_ne!(keep.0, whole.keep_in_transaction.0);
+    }
+
+    /// `now()` stands still in a transaction, and a session's time zone or a lenient comparison
+    /// with local time has made other stores expire records hours too early.
+    #[test]
+    fn no_statement_asks_any_other_clock() {
+        let sql = Sql::new(&Schema::default(), None);
+        let all = [
+            &sql.claim,
+            &sql.take_over,
+            &sql.renew,
+            &sql.complete,
+            &sql.fail,
+            &sql.free,
+            &sql.state_of,
+            &sql.lookup,
+            &sql.list,
+            &sql.sweep,
+            &sql.postpone,
+            &sql.load_steps,
+            &sql.keep_steps,
+            &sql.answer,
+            &sql.free_abandoned,
+            &sql.remaining,
+            &sql.ended,
+            &sql.keep_in_transaction,
+            &sql.note_failure,
+            &sql.keep_steps_beside,
+            &sql.forget,
+            &sql.load_steps_beside,
+            &sql.held_locks,
+            &sql.try_lock,
+            &sql.find,
+        ];
+        for Text(text) in all {
+            let text = text.to_lowercase();
+            for other in [
+                "now()",
+                "current_timestamp",
+                "localtime",
+                "at time zone",
+                "transaction_timestamp",
+            ] {
+                assert!(!text.contains(other), "{other} in {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The statements of those who look at records, wait for them, resolve and sweep them.
+
+/// Times in microseconds since 1970; NULL for those that never come.
+pub(super) const RECORD: &str = "
+SELECT id, namespace, principal, route, key, fingerprint, state, attempt,
+       (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
+       (extract(epoch FROM lease_expires_at) * 1000000)::bigint AS lease_us,
+       (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_us,
+       CASE WHEN isfinite(expires_at)
+            THEN (extract(epoch FROM expires_at) * 1000000)::bigint END AS expires_us,
+       response_status, failure_category, failure_error";
+
+/// `$1` id.
+pub(super) const LOOKUP: &str = ", response_head, response_body
+FROM /* schema. */idempotency_keys
+WHERE id = $1 AND expires_at > clock_timestamp()";
+
+/// `$1` the identity to begin behind, empty for the start; `$2` state or NULL; `$3` limit.
+pub(super) const LIST: &str = "
+FROM /* schema. */idempotency_keys
+WHERE id > $1 AND ($2::text IS NULL OR state = $2) AND expires_at > clock_timestamp()
+ORDER BY id
+LIMIT $3";
+
+/// Deletes expired records, if nobody else is at it. `$1` limit.
+///
+/// The sub-selects without a reference are evaluated once, so that they can be index conditions;
+/// the rows are found again by their place, so that no statistics can lead to reading the table.
+pub(super) const SWEEP: &str = "
+WITH turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(
+        7310868735000000 + '/* schema. */idempotency_keys'::regclass::oid::bigint) AS ours
+)
+DELETE FROM /* schema. */idempotency_keys
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid
+    FROM /* schema. */idempotency_keys
+    WHERE (SELECT ours FROM turn)
+      AND sweep_at <= (SELECT clock_timestamp()) AND expires_at <= (SELECT clock_timestamp())
+    ORDER BY sweep_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+))";
+
+/// Moves records that live longer than was foreseen out of the sweeper's way. `$1` limit.
+pub(super) const POSTPONE: &str = "
+UPDATE /* schema. */idempotency_keys
+SET sweep_at = expires_at
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid
+    FROM /* schema. */idempotency_keys
+    WHERE sweep_at <= (SELECT clock_timestamp())
+      AND expires_at > (SELECT clock_timestamp()) + interval '5 minutes'
+    ORDER BY sweep_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+))";
+
+/// Answers a key that nobody is at work on.
+///
+/// `$1` id, `$2` the new token, `$3` retention, `$4` status, `$5` head, `$6` body.
+pub(super) const ANSWER: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+abandoned AS MATERIALIZED (
+    SELECT id
+    FROM /* schema. */idempotency_keys AS record, clock
+    WHERE id = $1 AND expires_at > now
+      AND (state = 'failed' OR (state = 'in_progress' AND lease_expires_at <= now))
+    FOR UPDATE OF record SKIP LOCKED
+)
+UPDATE /* schema. */idempotency_keys AS record
+SET token = $2, state = 'completed', lease_expires_at = NULL, ended_at = now,
+    expires_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+    sweep_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+    steps = NULL, failure_category = NULL, failure_error = NULL,
+    response_status = $4, response_head = $5, response_body = $6
+FROM abandoned, clock
+WHERE record.id = abandoned.id";
+
+/// Frees a key that nobody is at work on. `$1` id.
+pub(super) const FREE_ABANDONED: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+abandoned AS MATERIALIZED (
+    SELECT id
+    FROM /* schema. */idempotency_keys AS record, clock
+    WHERE id = $1 AND expires_at > now
+      AND (state = 'failed' OR (state = 'in_progress' AND lease_expires_at <= now))
+    FOR UPDATE OF record SKIP LOCKED
+)
+DELETE FROM /* schema. */idempotency_keys AS record
+USING abandoned
+WHERE record.id = abandoned.id";
+
+/// Says who is at work on a key, and for how long. `$1` id.
+pub(super) const REMAINING: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+SELECT state, coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint
+           AS remaining_ms
+FROM /* schema. */idempotency_keys, clock
+WHERE id = $1 AND expires_at > now";
+
+/// Tells which keys nobody is at work on. `$1` ids.
+///
+/// One look-up by the primary key for each: the limit keeps the planner from joining tables.
+pub(super) const ENDED: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+SELECT waited.id
+FROM clock, unnest($1::bytea[]) AS waited (id)
+LEFT JOIN LATERAL (
+    SELECT state, lease_expires_at, expires_at
+    FROM /* schema. */idempotency_keys AS record
+    WHERE record.id = waited.id
+    LIMIT 1
+) AS record ON true
+WHERE (state = 'in_progress' AND lease_expires_at > now AND expires_at > now) IS NOT TRUE";
