@@ -1,40 +1,67 @@
 //! G1 and G5, as the record itself counts: each attempt is one execution's, and has an owner.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use super::{Violation, acquisitions};
-use crate::{CallResult, Timeline, Verb};
+use super::{
+    Acquisition, Violation, acquisitions,
+    stuck::{IN_FLIGHT, latest_effect},
+};
+use crate::{CallResult, History, Moment, Timeline, Verb};
 
 /// Compares the attempts that were acquired with those that the store has counted.
 ///
 /// No answer of these runs gives a key up without a trace, so attempts count from 1 without gaps.
 /// An attempt that nobody acquired is a claim that took effect and whose caller was told otherwise;
 /// that is right only for claims that failed or never returned.
-pub(super) fn check(timeline: &Timeline<'_>) -> Vec<Violation> {
+pub(super) fn check(history: &History, timeline: &Timeline<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let mut acquired = BTreeSet::new();
+    let mut acquired = BTreeMap::new();
     for acquisition in acquisitions(timeline) {
         if let Some(CallResult::Acquired { attempt, .. }) = acquisition.call.result()
-            && !acquired.insert(*attempt)
+            && acquired.insert(*attempt, acquisition).is_some()
         {
             let what = format!("two executions were told that they are attempt {attempt}");
             violations.push(Violation::of_key("G1", timeline.key, what));
         }
     }
     let counted = timeline.record.map_or(0, |record| record.attempt);
-    let last = acquired.last().map_or(counted, |last| counted.max(*last));
-    let nobodys = (1..=last).filter(|attempt| !acquired.contains(attempt));
-    let claims = timeline
-        .calls
-        .iter()
-        .filter(|call| call.verb == Verb::Claim);
-    let unknown = claims.filter(|call| call.is_unknown()).count();
-    if nobodys.clone().count() > unknown {
-        let nobodys: Vec<_> = nobodys.collect();
-        let what = format!("nobody was told that the key is theirs in attempts {nobodys:?}");
-        violations.push(Violation::of_key("G5", timeline.key, what));
+    let mut before = (0, None);
+    let ends = acquired.iter().map(|(&attempt, at)| (attempt, Some(at)));
+    for after in ends.chain([(counted + 1, None)]) {
+        if after.0 > before.0 {
+            violations.extend(gap(history, timeline, before, after));
+            before = after;
+        }
     }
     violations
+}
+
+/// An attempt and who acquired it; nobody at both ends of a key's history.
+type End<'a, 'b> = (u32, Option<&'a Acquisition<'b>>);
+
+/// Looks for claims that can have been the attempts between two others.
+fn gap(
+    history: &History,
+    timeline: &Timeline<'_>,
+    (before, first): End<'_, '_>,
+    (after, last): End<'_, '_>,
+) -> Option<Violation> {
+    let nobodys = (after - before) as usize - 1;
+    let earliest = first.map_or_else(Moment::default, |first| first.call.begun);
+    // Nobody gives such an attempt up, so it lasted as long as its lease.
+    let latest = last.map_or(Moment::NEVER, |last| last.returned.minus(history.lease));
+    let candidates = timeline.calls.iter().filter(|call| {
+        call.verb == Verb::Claim
+            && call.is_unknown()
+            && call.begun <= latest
+            && latest_effect(history, call, IN_FLIGHT) >= earliest
+    });
+    (nobodys > candidates.count()).then(|| {
+        let what = format!(
+            "nobody was told that the key was theirs between attempts {before} and {after}"
+        );
+        Violation::of_key("G5", timeline.key, what)
+    })
 }
 
 #[cfg(test)]
@@ -44,7 +71,7 @@ mod tests {
 
     fn rules(scene: &Scene) -> Vec<&'static str> {
         let history = scene.history();
-        let violations = check(&history.timelines()[0]);
+        let violations = check(&history, &history.timelines()[0]);
         violations.iter().map(|violation| violation.rule).collect()
     }
 
@@ -69,6 +96,18 @@ mod tests {
         let kind = "Timeout".to_owned();
         scene.call(Verb::Claim, "y", 1_500..1_800, CallResult::Failed { kind });
         assert_eq!(rules(&scene), [""; 0]);
+    }
+
+    #[test]
+    fn a_claim_that_failed_at_another_time_is_not_that_attempt() {
+        // The second one would have had the key for a whole lease when the third acquired it.
+        for begun in [2_500, 10_000] {
+            let mut scene = third_attempt();
+            let kind = "Timeout".to_owned();
+            let time = begun..begun + 100;
+            scene.call(Verb::Claim, "y", time, CallResult::Failed { kind });
+            assert_eq!(rules(&scene), ["G5"]);
+        }
     }
 
     #[test]

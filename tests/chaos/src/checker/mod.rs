@@ -76,6 +76,17 @@ pub struct Judgement {
     pub longest_stuck: Duration,
 }
 
+/// Tells whether the calls alone show a violation that nothing that may come can undo.
+#[must_use]
+pub fn is_violated_already(history: &History) -> bool {
+    history.timelines().iter().any(|timeline| {
+        let is_leased = history.mode != Mode::Transactional;
+        !fencing::check(history, timeline).is_empty()
+            || is_leased && !leases::check(history, timeline).is_empty()
+            || is_leased && !attempts::check(history, timeline).is_empty()
+    })
+}
+
 /// Judges a run.
 #[must_use]
 pub fn judge(history: &History) -> Judgement {
@@ -85,7 +96,7 @@ pub fn judge(history: &History) -> Judgement {
         // A transaction is no lease: it leaves nothing when it ends, and no time bounds it.
         if history.mode != Mode::Transactional {
             violations.extend(leases::check(history, &timeline));
-            violations.extend(attempts::check(&timeline));
+            violations.extend(attempts::check(history, &timeline));
             let stuck = stuck::check(history, &timeline);
             violations.extend(stuck.violation);
             judgement.longest_stuck = judgement.longest_stuck.max(stuck.longest);

@@ -7,7 +7,7 @@ use crate::{Call, CallResult, History, Moment, Timeline, Verb};
 
 /// A call without an answer may take effect some time after its caller is gone:
 /// what it sent may be under way, or wait in the store for a lock.
-const IN_FLIGHT: Duration = Duration::from_secs(3);
+pub(super) const IN_FLIGHT: Duration = Duration::from_secs(3);
 
 /// What a refusal may take beyond a heartbeat on a machine with much to do.
 const SLACK: Duration = Duration::from_secs(1);
@@ -91,7 +91,7 @@ fn is_grant(call: &Call) -> bool {
 }
 
 /// Returns the latest moment at which a call can have taken effect.
-fn latest_effect(history: &History, call: &Call, in_flight: Duration) -> Moment {
+pub(super) fn latest_effect(history: &History, call: &Call, in_flight: Duration) -> Moment {
     match &call.ended {
         Some((at, CallResult::Failed { .. })) => at.plus(in_flight),
         Some((at, _)) => *at,

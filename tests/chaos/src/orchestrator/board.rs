@@ -88,12 +88,12 @@ impl Operation {
         let mut rng = Rng::with_seed(seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let key = format!("{KEY_MARK}{:016x}-{number}", rng.u64(..));
         let (before_ms, after_ms) = match rng.u32(..100) {
-            0..55 => (rng.u64(0..20), rng.u64(0..20)),
-            55..75 => (rng.u64(50..500), rng.u64(50..500)),
-            75..83 => (rng.u64(900..1_800), rng.u64(0..50)),
-            83..91 => (rng.u64(0..50), rng.u64(900..1_800)),
+            0..53 => (rng.u64(0..20), rng.u64(0..20)),
+            53..72 => (rng.u64(50..500), rng.u64(50..500)),
+            72..80 => (rng.u64(900..1_800), rng.u64(0..50)),
+            80..88 => (rng.u64(0..50), rng.u64(900..1_800)),
             // Long enough that a server can lose the key, come back, and not have ended yet.
-            _ => (rng.u64(0..50), rng.u64(2_000..3_500)),
+            _ => (rng.u64(0..50), rng.u64(2_000..4_000)),
         };
         let failures = [0, 0, 0, 0, 0, 0, 0, 1, 1, 2];
         let kinds = [

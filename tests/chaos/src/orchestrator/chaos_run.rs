@@ -1,9 +1,9 @@
 //! The phases of a run.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use chaos::StoreKind;
+use chaos::{StoreKind, checker};
 use fault_proxy::FaultProxy;
 use tokio::{task::JoinSet, time::timeout};
 
@@ -14,6 +14,9 @@ use crate::{
 
 /// The bound for everything that was begun to come to its end.
 const END: Duration = Duration::from_secs(60);
+
+/// How often a run with a guard switched off looks whether that shows.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// Runs, judges, and returns the number of violations.
 pub(crate) async fn run(arguments: &Arguments) -> Result<usize> {
@@ -38,7 +41,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<usize> {
 
     let progress = progress::show(Arc::clone(&arena), folder.path().to_path_buf());
     let progress = tokio::spawn(progress);
-    break_things(arguments, &arena, &database, seed).await?;
+    break_things(arguments, &arena, &database, folder.path(), seed).await?;
     if let Some(behind) = database.behind() {
         behind.proxies.iter().for_each(FaultProxy::clear);
     }
@@ -63,6 +66,7 @@ async fn break_things(
     arguments: &Arguments,
     arena: &Arc<Arena>,
     database: &Arc<Database>,
+    folder: &Path,
     seed: u64,
 ) -> Result<()> {
     let mut load = JoinSet::new();
@@ -72,10 +76,12 @@ async fn break_things(
     load.spawn(probes::probe(Arc::clone(arena), seed ^ 5));
     let mut nemesis = nemesis::unleash(arena, database, arguments, seed);
     let time = tokio::time::sleep(Duration::from_secs(arguments.seconds));
-    tokio::pin!(time);
+    let noticed = noticed(arguments, arena, folder);
+    tokio::pin!(time, noticed);
     loop {
         tokio::select! {
             () = &mut time => break,
+            () = &mut noticed => break,
             Some(ended) = nemesis.join_next() => ended??,
         }
     }
@@ -92,4 +98,16 @@ async fn break_things(
     timeout(END, end)
         .await
         .context("clients or nemesis do not end")?
+}
+
+/// Ends early where a guard was switched off and the calls already show it.
+async fn noticed(arguments: &Arguments, arena: &Arena, folder: &Path) {
+    while arguments.sabotage.is_some() {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let seen = ending::seen_so_far(arguments, arena, folder);
+        if seen.is_ok_and(|history| checker::is_violated_already(&history)) {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
 }

@@ -76,6 +76,38 @@ pub(crate) async fn wait_for_runs(arena: &Arena, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Puts the calls of the store's verbs together that the servers have written down so far.
+pub(crate) fn seen_so_far(arguments: &Arguments, arena: &Arena, folder: &Path) -> Result<History> {
+    // The journals are read one after the other: what is newer than this is not in all of them.
+    let end = Moment::now().minus(Duration::from_millis(500));
+    let mut history = nothing_seen(arguments, end);
+    for life in arena.fleet.lives() {
+        let seen = gathered(folder, life.server)?;
+        let old = seen.calls.into_iter().filter(|call| call.begun <= end);
+        history.calls.extend(old);
+    }
+    Ok(history)
+}
+
+fn nothing_seen(arguments: &Arguments, end: Moment) -> History {
+    History {
+        mode: arguments.mode,
+        lease: arguments.lease(),
+        lives: Vec::new(),
+        faults: Vec::new(),
+        calls: Vec::new(),
+        runs: Vec::new(),
+        requests: Vec::new(),
+        probes: Vec::new(),
+        operations: BTreeMap::new(),
+        unfinished: Vec::new(),
+        records: BTreeMap::new(),
+        effects: Vec::new(),
+        leaks: Vec::new(),
+        end,
+    }
+}
+
 /// Reads the database, stops the servers, and puts together all that was seen.
 pub(crate) async fn history(
     arguments: &Arguments,
@@ -109,8 +141,6 @@ pub(crate) async fn history(
         .map(|operation| (operation.key.clone(), operation.instructions.clone()))
         .collect();
     Ok(History {
-        mode: arguments.mode,
-        lease: arguments.lease(),
         lives,
         faults,
         calls,
@@ -122,7 +152,7 @@ pub(crate) async fn history(
         records,
         effects,
         leaks: leaks(folder)?,
-        end,
+        ..nothing_seen(arguments, end)
     })
 }
 

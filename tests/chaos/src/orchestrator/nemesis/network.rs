@@ -34,6 +34,7 @@ enum Reply {
     Commit,
     Any,
     OfClaim,
+    OfTakeover,
     OfStore,
     OfHandler,
 }
@@ -84,7 +85,7 @@ impl Trouble {
         let delay = Duration::from_millis(rng.u64(10..400));
         let bytes_per_second = rng.u64(4_000..40_000);
         let bytes = rng.u64(1..4_000);
-        match rng.u32(..20) {
+        match rng.u32(..24) {
             0 | 1 => Self::Lasting(Fault::Delay(delay)),
             2 => Self::Lasting(Fault::Bandwidth(bytes_per_second)),
             3 | 4 => Self::Lasting(Fault::BlackHole(direction)),
@@ -95,8 +96,9 @@ impl Trouble {
             9 => Self::HalfClose(direction),
             10 | 11 => Self::Swallow(Reply::Commit, after),
             12 => Self::Swallow(Reply::Any, after),
-            13 | 14 => Self::Swallow(Reply::OfStore, after),
-            15..=18 => Self::Swallow(Reply::OfClaim, after),
+            13 => Self::Swallow(Reply::OfStore, after),
+            14..=18 => Self::Swallow(Reply::OfClaim, after),
+            19..=22 => Self::Swallow(Reply::OfTakeover, after),
             _ => Self::Swallow(Reply::OfHandler, after),
         }
     }
@@ -118,6 +120,8 @@ impl Trouble {
                             proxy.swallow_next_reply_to("ON CONFLICT");
                         }
                     }
+                    // Nothing else counts attempts.
+                    Reply::OfTakeover => proxy.swallow_next_reply_to("attempt + 1"),
                     Reply::OfStore => proxy.swallow_next_reply_to("idempotency_keys"),
                     Reply::OfHandler => proxy.swallow_next_reply_to("chaos_effects"),
                 }

@@ -52,7 +52,7 @@ pub(crate) async fn pause(arena: Arc<Arena>, lease: Duration, seed: u64) -> Resu
     while !arena.is_over() {
         sleep(Duration::from_millis(rng.u64(100..700))).await;
         let slot = rng.usize(..arena.fleet.len());
-        let pause = lease.mul_f64(0.3 + 2.0 * rng.f64());
+        let pause = lease.mul_f64(0.3 + 2.7 * rng.f64());
         if !arena.is_over() && arena.fleet.pause(slot, pause).await? {
             count(&arena.figures.pauses);
         }
