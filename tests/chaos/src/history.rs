@@ -192,6 +192,8 @@ pub struct Answer {
     pub content: Content,
     /// The stable code of a problem.
     pub code: Option<String>,
+    /// For how many seconds it asks the client to wait.
+    pub retry_after_seconds: Option<u64>,
     /// Whether it says that it was stored.
     pub stored: bool,
     /// Whether it says that it is a replay.

@@ -89,6 +89,7 @@ impl Scene {
         let mut answer = Answer {
             content: content(body),
             code: None,
+            retry_after_seconds: None,
             stored: false,
             replay: false,
         };

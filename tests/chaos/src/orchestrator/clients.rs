@@ -10,6 +10,7 @@ use crate::{arena::Arena, board::Operation, http_call::post};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(40);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const IMPATIENT: Duration = Duration::from_millis(150);
 
 /// A client: takes up one operation after the other until the end.
 pub(crate) async fn work(arena: Arc<Arena>, number: usize, seed: u64) {
@@ -46,11 +47,14 @@ impl Client {
             };
             match answer {
                 Some(answer) if is_an_end(&answer) => return self.satisfied(operation).await,
-                Some(answer) if answer.content.status == 409 => {
-                    // What `Retry-After` asks for at least; some clients cannot wait.
+                // A 409 and some 503s say how long to wait; some clients cannot.
+                Some(Answer {
+                    retry_after_seconds: Some(seconds),
+                    ..
+                }) => {
+                    let asked = Duration::from_secs(seconds);
                     let impatient = self.rng.u32(..100) < 40;
-                    let asked = Duration::from_millis(if impatient { 150 } else { 1_000 });
-                    self.rest(asked).await;
+                    self.rest(if impatient { IMPATIENT } else { asked }).await;
                 }
                 _ => {
                     self.rest(pause).await;

@@ -62,6 +62,7 @@ async fn exchange(
     let says = |name: &str| head.headers.get(name).is_some_and(|value| value == "true");
     Ok(Answer {
         code: problem_code(&head.headers, &body),
+        retry_after_seconds: retry_after(&head.headers),
         stored: says("x-idempotency-stored"),
         replay: says("x-idempotency-replay"),
         content: Content {
@@ -81,6 +82,11 @@ pub(crate) fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
             Some((name.to_owned(), value.to_owned()))
         })
         .collect()
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    seconds.parse().ok()
 }
 
 fn problem_code(headers: &HeaderMap, body: &str) -> Option<String> {
