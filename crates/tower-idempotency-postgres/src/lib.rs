@@ -28,8 +28,9 @@
 //! # Guarantees
 //!
 //! The whole conformance suite holds, on Postgres 15 and 18, at any default isolation level.
-//! No connection is held while a handler runs, no session state is used, and no statement waits
-//! for a row that another transaction holds open, completing one's own record excepted.
+//! No connection is held while a handler runs (but in the transactional mode), no session state is
+//! used, and no statement waits for a row that another transaction holds open, completing one's
+//! own record excepted.
 //!
 //! # Effect and response in one commit
 //!

@@ -30,6 +30,39 @@
 //! Or the layer does it for the handler: [`SqliteStore::transactional`] hands out the transaction
 //! ([`Tx`]).
 //!
+//! ```
+//! use axum::{extract::State, http::{Response, StatusCode}};
+//! use sqlx::SqlitePool;
+//! use tower_idempotency::Idempotency;
+//!
+//! async fn pay(
+//!     State(pool): State<SqlitePool>,
+//!     idempotency: Idempotency,
+//! ) -> Result<Response<String>, StatusCode> {
+//!     match try_to_pay(&pool, &idempotency).await {
+//!         Ok(response) => Ok(response),
+//!         Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
+//!     }
+//! }
+//!
+//! async fn try_to_pay(
+//!     pool: &SqlitePool,
+//!     idempotency: &Idempotency,
+//! ) -> Result<Response<String>, Box<dyn std::error::Error + Send + Sync>> {
+//!     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+//!     sqlx::query("INSERT INTO payments (amount) VALUES (?1)")
+//!         .bind(100)
+//!         .execute(&mut *transaction)
+//!         .await?;
+//!     let mut response = Response::new("{\"paid\":100}".to_owned());
+//!     *response.status_mut() = StatusCode::CREATED;
+//!     idempotency.complete_in(&mut transaction, &response).await?;
+//!     transaction.commit().await?;
+//!     Ok(response)
+//! }
+//! # let _: axum::routing::MethodRouter<SqlitePool> = axum::routing::post(pay);
+//! ```
+//!
 //! # Bounds
 //!
 //! Every verb ends within [`operation_timeout`](SqliteStoreBuilder::operation_timeout);

@@ -25,6 +25,11 @@ use crate::error;
 /// ([`TxConnection`]), or as `&mut **tx` where they take a [`sqlx::PgConnection`].
 /// Beginning a transaction in it makes a savepoint.
 ///
+/// The layer's own statement comes last, in whatever the handler has left: if it sets a
+/// `search_path` or a `ROLE` for the transaction, name the records'
+/// [`schema`](crate::PostgresStoreBuilder::schema) to the store, and give the role the rights on
+/// the table.
+///
 /// # Example
 ///
 /// ```

@@ -1,7 +1,9 @@
 //! Claims and sweeps are index look-ups, whatever the statistics say.
 
 use sqlx::{AssertSqlSafe, Row};
-use tower_idempotency_core::{Execution, Release, Resolution, Settled, Steps, Store};
+use tower_idempotency_core::{
+    Claim, Execution, Failure, Release, Resolution, Settled, Steps, Store,
+};
 use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::run;
 
@@ -17,6 +19,10 @@ async fn exercise(store: &PostgresStore) {
     let settled = execution.release(&Release::Free).await.unwrap();
     assert_eq!(settled, Settled::Applied);
     let mut execution = acquire(store, &request("plan")).await;
+    let failed = Release::Failed(Failure::transient("status 500"));
+    let settled = execution.release(&failed).await.unwrap();
+    assert_eq!(settled, Settled::Applied);
+    let mut execution = acquire(store, &request("plan")).await;
     complete(&mut execution).await;
     let id = request("plan").id;
     let _ = store.ended(&[id]).await.unwrap();
@@ -24,12 +30,41 @@ async fn exercise(store: &PostgresStore) {
     let answer = Resolution::Answer(completed(200));
     let _ = store.resolve(&id, &answer).await.unwrap();
     assert!(store.lookup(&request("plan").id).await.unwrap().is_some());
-    store.pool().acquire().await.unwrap();
     let _ = store.sweep(10).await.unwrap();
-    sqlx::query("DELETE FROM idempotency_keys WHERE key = 'plan'")
+    clear(store).await;
+    exercise_transactions(store).await;
+    clear(store).await;
+}
+
+async fn clear(store: &PostgresStore) {
+    sqlx::raw_sql("DELETE FROM idempotency_keys WHERE key = 'plan'")
         .execute(store.pool())
         .await
         .unwrap();
+}
+
+/// The same for the transactional mode, where the statements beside the transaction can run on the
+/// only connection once the transaction has ended.
+async fn exercise_transactions(store: &PostgresStore) {
+    let store = store.clone().transactional();
+    let failed = Release::Failed(Failure::transient("status 500"));
+    for release in [failed, Release::Free] {
+        let mut execution = match store.claim(&request("plan")).await.unwrap() {
+            Claim::Acquired(execution) => execution,
+            other => panic!("expected to acquire the key: {other:?}"),
+        };
+        let settled = execution.release(&release).await.unwrap();
+        assert_eq!(settled, Settled::Applied);
+        let _ = execution.steps().load().await.unwrap();
+        let _ = execution.steps().keep(&Steps::from("{}")).await.unwrap();
+    }
+    let mut execution = match store.claim(&request("plan")).await.unwrap() {
+        Claim::Acquired(execution) => execution,
+        other => panic!("expected to acquire the key: {other:?}"),
+    };
+    let settled = execution.complete(&completed(200)).await.unwrap();
+    assert_eq!(settled, Settled::Applied);
+    let _ = store.ended(&[request("plan").id]).await.unwrap();
 }
 
 /// Returns the generic plans of all statements that were prepared on the only connection.
@@ -64,7 +99,7 @@ async fn plans(store: &PostgresStore) -> Vec<String> {
 /// On a table of a few pages the sweep may as well read them.
 async fn assert_look_ups(store: &PostgresStore, when: &str, is_small: bool) {
     let plans = plans(store).await;
-    assert!(plans.len() >= 13, "{when}: only {} statements", plans.len());
+    assert!(plans.len() >= 22, "{when}: only {} statements", plans.len());
     for plan in plans {
         let sweeps = plan.contains("sweep_at");
         let reads_all = plan.contains("Seq Scan on idempotency_keys");

@@ -70,3 +70,44 @@ fn the_limits_of_a_transaction_do_not_outlast_it() {
         }
     });
 }
+
+#[test]
+fn a_stall_timeout_that_cannot_work_is_refused() {
+    run(async {
+        let bench = bench_with(|builder| builder).await;
+        let with = |timeout| {
+            let builder = bench.store.store().clone().transactional_builder();
+            builder.stall_timeout(timeout).build()
+        };
+        let day = Duration::from_secs(24 * 60 * 60);
+        for timeout in [Duration::from_millis(100), day] {
+            assert!(with(timeout).is_ok(), "{timeout:?}");
+        }
+        let moment = Duration::from_nanos(1);
+        let bad = [
+            Duration::ZERO,
+            Duration::from_millis(100) - moment,
+            day + moment,
+            Duration::MAX,
+        ];
+        for timeout in bad {
+            let error = with(timeout).unwrap_err();
+            assert_eq!(error.setting(), "stall_timeout", "{timeout:?}");
+        }
+    });
+}
+
+/// The server takes whole milliseconds and seconds, and refuses what it does not know.
+#[test]
+fn the_shortest_and_the_longest_stall_timeout_are_understood_by_the_server() {
+    run(async {
+        for timeout in [
+            Duration::from_millis(100),
+            Duration::from_secs(24 * 60 * 60),
+        ] {
+            let bench = bench_with(|builder| builder.stall_timeout(timeout)).await;
+            let mut running = bench.acquire(&request("k")).await;
+            assert_eq!(running.complete().await.unwrap(), Settled::Applied);
+        }
+    });
+}
