@@ -14,7 +14,8 @@ use crate::{
 ///
 /// It is in the extensions of every request that was claimed in a
 /// [`PostgresStore`](crate::PostgresStore); `Idempotency::complete_in` takes it from there.
-/// The transaction must be on the database that holds the records.
+/// The transaction must be on the database that holds the records. Above `READ COMMITTED` it fails
+/// if the lease was renewed since its first statement: begin it late.
 #[derive(Clone)]
 pub struct PostgresFence(pub(crate) Owner);
 

@@ -66,6 +66,8 @@ impl TransactionalStoreBuilder {
     ///
     /// Above it, a duplicate that comes at the very moment of the first request's commit may run
     /// the handler before it is told so; its transaction is then rolled back.
+    /// So is one in which a new step was kept (`Idempotency::step`), since that is committed beside
+    /// it: let the layer run the request again (`retry_conflicts`), which finds the step done.
     pub const fn isolation(mut self, isolation: Isolation) -> Self {
         self.isolation = isolation;
         self

@@ -1,6 +1,6 @@
 //! Levels above read committed.
 
-use tower_idempotency_core::{Claim, Settled, Store, StoreErrorKind};
+use tower_idempotency_core::{Claim, Execution, Settled, Steps, Store, StoreErrorKind};
 use tower_idempotency_postgres::Isolation;
 use tower_idempotency_testkit::run;
 
@@ -59,7 +59,6 @@ fn a_key_that_many_hammer_has_one_effect_at_every_level() {
 }
 
 async fn execute(mut execution: tower_idempotency_postgres::TransactionExecution) {
-    use tower_idempotency_core::Execution;
     let mut extensions = http::Extensions::new();
     execution.install(&mut extensions);
     let mut tx = tower_idempotency_postgres::Tx::take_from(&extensions).unwrap();
@@ -70,4 +69,26 @@ async fn execute(mut execution: tower_idempotency_postgres::TransactionExecution
         // It saw nothing of the first one's commit, and comes again.
         Err(error) => assert_eq!(error.kind(), StoreErrorKind::Conflict),
     }
+}
+
+/// What a step leaves is committed beside the transaction, after its snapshot.
+#[test]
+fn a_step_above_read_committed_is_a_conflict_once() {
+    run(async {
+        for isolation in [Isolation::RepeatableRead, Isolation::Serializable] {
+            let bench = at(isolation).await;
+            let mut running = bench.acquire(&request("k")).await;
+            let kept = running.execution.steps().keep(&Steps::from("one")).await;
+            assert_eq!(kept.unwrap(), Settled::Applied);
+            running.write().await;
+            let error = running.complete().await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Conflict);
+            let mut again = bench.acquire(&request("k")).await;
+            let found = again.execution.steps().load().await.unwrap();
+            assert_eq!(found.as_deref(), Some("one"));
+            again.write().await;
+            assert_eq!(again.complete().await.unwrap(), Settled::Applied);
+            assert!(bench.is_done().await);
+        }
+    });
 }

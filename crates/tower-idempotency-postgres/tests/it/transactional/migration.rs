@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tower_idempotency_core::{
-    Attempt, Claim, CrashPolicy, Execution, Failure, RecordState, Release, Renewal, Resolution,
-    Resolved, Settled, Standing, Steps, Store,
+    Attempt, Claim, CrashPolicy, Execution, Failure, FencedTransaction, RecordState, Release,
+    Renewal, Resolution, Resolved, Settled, Standing, Steps, Store, StoreErrorKind,
 };
+use tower_idempotency_postgres::PostgresFence;
 use tower_idempotency_testkit::{Harness, run};
 
 use super::support::{Bench, bench};
@@ -195,5 +196,29 @@ fn a_key_that_an_operator_frees_meanwhile_is_executed() {
         assert_eq!(resolved, Resolved::Applied);
         assert_eq!(running.complete().await.unwrap(), Settled::Applied);
         assert!(bench.is_done().await);
+    });
+}
+
+/// It holds the row for as long as it likes, so the transaction waits within its bound.
+#[test]
+fn a_dead_owner_that_is_just_committing_wins_or_costs_the_bound() {
+    run(async {
+        let bench = super::support::hasty().await;
+        let mut leased = dead_lease(&bench).await;
+        let mut extensions = http::Extensions::new();
+        leased.install(&mut extensions);
+        let fence = extensions.get::<PostgresFence>().unwrap().clone();
+        let mut running = bench.acquire(&request("k")).await;
+        running.write().await;
+        let mut transaction = bench.postgres.pool.begin().await.unwrap();
+        let kept = transaction.complete(&fence, &completed(1)).await.unwrap();
+        assert_eq!(kept, Settled::Applied);
+        let begun = std::time::Instant::now();
+        let error = running.complete().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::RolledBack);
+        assert!(begun.elapsed() < Duration::from_secs(3));
+        transaction.commit().await.unwrap();
+        assert_eq!(bench.effects().await, 0);
+        assert_one_record(&bench, 1).await;
     });
 }

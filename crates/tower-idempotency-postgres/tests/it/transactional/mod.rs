@@ -5,6 +5,7 @@ mod claims;
 mod commits;
 mod conflicts;
 mod conformance;
+mod hammer;
 mod handlers;
 mod isolation;
 mod migration;
