@@ -3,6 +3,8 @@
 //! - [`store_conformance!`] turns the published suite into one named test for each case.
 //!   It is the contract of [`Store`](tower_idempotency_core::Store) in executable form;
 //!   the stores of this project and those of third parties run the same one.
+//! - [`transactional_conformance!`] is the part of it that holds for a store whose execution is a
+//!   transaction too.
 //! - [`FaultStore`] wraps any store and fails, delays or loses the acknowledgement of any verb.
 //! - [`ManualClock`] stands still until it is told.
 //!

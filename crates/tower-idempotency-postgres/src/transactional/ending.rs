@@ -165,12 +165,16 @@ pub(crate) async fn release(
         connection.done();
         return Err(StoreErrorKind::Conflict.into());
     }
-    let noted = match release {
-        Release::Failed(failure) => note_failure(owner, connection, failure).await,
-        Release::Free if owner.may_have_record() => forget(owner, connection).await,
-        Release::Free => connection.finish(Ok(())).await,
+    let noted = async {
+        match release {
+            Release::Failed(failure) => note_failure(owner, connection, failure).await,
+            Release::Free if owner.may_have_record() => forget(owner, connection).await,
+            Release::Free => connection.finish(Ok(())).await,
+        }
     };
-    if let Err(error) = noted {
+    let bound = owner.transactional.shared.operation_timeout;
+    let noted = timeout(bound, noted).await;
+    if let Err(error) = noted.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
         let error = error::store_error(error);
         tracing::debug!(record = %owner.request.id, %error, "a failure was not recorded");
     }

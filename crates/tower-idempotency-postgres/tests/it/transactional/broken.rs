@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fault_proxy::AfterSwallow;
+use fault_proxy::{AfterSwallow, Fault};
 use sqlx::Executor;
 use tower_idempotency_core::{Execution, Failure, Release, Settled, Standing, StoreErrorKind};
 use tower_idempotency_testkit::run;
@@ -118,5 +118,28 @@ fn a_claim_whose_reply_is_lost_leaves_nothing_behind() {
         }
         assert_eq!(proxy.swallowed(), 2);
         assert_undone(&bench).await;
+    });
+}
+
+#[test]
+fn a_commit_that_nobody_can_be_asked_about_is_unknown_until_somebody_can() {
+    run(async {
+        let (bench, proxy) = proxied(Duration::from_millis(600), |builder| builder).await;
+        let mut running = bench.acquire(&request("k")).await;
+        running.write().await;
+        proxy.after_swallow(AfterSwallow::Hang);
+        proxy.swallow_next_commit_reply();
+        let cut_off = async {
+            eventually("the COMMIT is carried out", async || proxy.swallowed() == 1).await;
+            proxy.set(Fault::Refuse);
+            proxy.reset();
+        };
+        let (completed, ()) = tokio::join!(running.complete(), cut_off);
+        assert_eq!(completed.unwrap_err().kind(), StoreErrorKind::CommitUnknown);
+        let error = running.complete().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::CommitUnknown);
+        proxy.clear();
+        assert_eq!(running.complete().await.unwrap(), Settled::Applied);
+        assert!(bench.is_done().await);
     });
 }

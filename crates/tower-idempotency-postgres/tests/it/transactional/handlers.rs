@@ -198,5 +198,33 @@ fn whoever_comes_first_after_a_failed_statement_wins() {
         let settled = tokio::join!(refuse(&mut running), faster);
         assert_eq!(settled, (Settled::Stale, Settled::Applied));
         assert!(bench.is_done().await);
+
+#[cfg(feature = "axum")]
+#[test]
+fn a_handler_without_a_transaction_is_told_so() {
+    use axum::{
+        extract::{FromRequestParts, OptionalFromRequestParts},
+        http::{Request, StatusCode},
+        response::IntoResponse,
+    };
+    use tower_idempotency_postgres::{Tx, TxUnavailable};
+
+    run(async {
+        let bench = bench().await;
+        let (mut parts, ()) = Request::new(()).into_parts();
+        let refused = <Tx as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.reason(), TxUnavailable::NoTransaction);
+        let status = refused.into_response().status();
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        let none = <Tx as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await;
+        assert!(none.unwrap().is_none());
+
+        let running = bench.acquire(&request("k")).await;
+        parts.extensions = running.extensions.clone();
+        let some = <Tx as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await;
+        let _taken = some.unwrap().unwrap();
+        let again = <Tx as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await;
+        assert_eq!(again.unwrap_err().reason(), TxUnavailable::Taken);
     });
 }

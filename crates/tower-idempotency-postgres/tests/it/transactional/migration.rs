@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::Executor;
 use tower_idempotency_core::{
     Attempt, Claim, CrashPolicy, Execution, Failure, FencedTransaction, RecordState, Release,
     Renewal, Resolution, Resolved, Settled, Standing, Steps, Store, StoreErrorKind,
@@ -220,5 +221,26 @@ fn a_dead_owner_that_is_just_committing_wins_or_costs_the_bound() {
         transaction.commit().await.unwrap();
         assert_eq!(bench.effects().await, 0);
         assert_one_record(&bench, 1).await;
+    });
+}
+
+#[test]
+fn a_failure_is_not_noted_at_any_cost() {
+    run(async {
+        let bench = super::support::hasty().await;
+        let _dead = dead_lease(&bench).await;
+        let failed = Release::Failed(Failure::transient("status 500"));
+        for release in [failed, Release::Free] {
+            // The note that was given up may still be at it for a moment.
+            let mut running = bench.acquire_soon(&request("k")).await;
+            let mut holder = bench.postgres.pool.begin().await.unwrap();
+            let lock = "SELECT FROM idempotency_keys FOR UPDATE";
+            holder.execute(lock).await.unwrap();
+            let released = running.execution.release(&release);
+            let released = tokio::time::timeout(Duration::from_secs(10), released).await;
+            let settled = released.expect("a release is bounded").unwrap();
+            assert_eq!(settled, Settled::Applied);
+            holder.rollback().await.unwrap();
+        }
     });
 }
