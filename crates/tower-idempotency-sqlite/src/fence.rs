@@ -38,6 +38,12 @@ impl FencedTransaction<SqliteFence> for Transaction<'_, Sqlite> {
         completed: &Completed,
     ) -> Result<Settled, StoreError> {
         require_foreign_keys(self).await?;
+        if has_ended(self).await.map_err(error::store_error)? {
+            spoil(self).await?;
+            let why = "the handler's transaction had ended before the response was kept in it: \
+                       SQLite has rolled it back after an error, or the handler has ended it";
+            return Err(StoreError::new(StoreErrorKind::Internal, why));
+        }
         match complete(&fence.0, completed).execute(&mut **self).await {
             Ok(done) if done.rows_affected() == 1 => Ok(Settled::Applied),
             Ok(_) => {
@@ -49,6 +55,23 @@ impl FencedTransaction<SqliteFence> for Transaction<'_, Sqlite> {
                 Err(error::store_error(error))
             }
         }
+    }
+}
+
+/// Tells whether the transaction has ended without the driver's knowledge. If so, another one is
+/// begun in its place, since the driver goes on counting one.
+///
+/// SQLite rolls a transaction back by itself when the disk is full, say, and whoever has the
+/// connection can end it in SQL. Every statement is committed at once from then on.
+pub(crate) async fn has_ended(transaction: &mut SqliteConnection) -> sqlx::Result<bool> {
+    // SQLITE_ERROR: there is no transaction within a transaction.
+    const WITHIN_ANOTHER: &str = "1";
+    match transaction.execute(sqlx::raw_sql("BEGIN")).await {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(WITHIN_ANOTHER) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 

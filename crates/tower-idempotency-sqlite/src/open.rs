@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    Executor, SqlitePool,
+    Connection, Executor, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tower_idempotency_core::StoreError;
@@ -48,7 +48,20 @@ fn pool(options: SqliteConnectOptions, size: u32, bound: Duration) -> SqlitePool
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        .after_release(|connection, _| Box::pin(is_usable(connection)))
         .connect_lazy_with(options)
+}
+
+/// Tells whether the driver counts no transaction on a connection.
+///
+/// One that has ended without the driver's knowledge is counted for ever, and no other can be begun
+/// on that connection.
+async fn is_usable(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    if connection.is_in_transaction() {
+        // A rollback may be on its way, and is done before the ping.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 async fn migrate(writer: &SqlitePool) -> sqlx::Result<()> {

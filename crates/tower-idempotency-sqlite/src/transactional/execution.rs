@@ -8,15 +8,25 @@ use tower_idempotency_core::{
 };
 
 use super::slot::{Left, Slot};
-use crate::{SqliteExecution, error, shared::Shared};
+use crate::{SqliteExecution, error, fence::has_ended, shared::Shared};
 
 /// The lease on a record of a [`TransactionalStore`](crate::TransactionalStore), and the handler's
 /// transaction once there is one.
 pub struct TransactionalExecution {
     lease: SqliteExecution,
     slot: Slot,
-    /// Whether the handler's effects were rolled back.
-    is_undone: bool,
+    phase: Phase,
+}
+
+/// Where the handler's effects are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// In a transaction that is open, or not begun.
+    Open,
+    /// Committed, or not: the record says so.
+    Ended,
+    /// Rolled back.
+    Undone,
 }
 
 impl TransactionalExecution {
@@ -24,39 +34,61 @@ impl TransactionalExecution {
         Self {
             lease,
             slot: Slot::new(shared),
-            is_undone: false,
+            phase: Phase::Open,
         }
     }
 
     /// Keeps the response in the handler's transaction, and commits.
     async fn commit(
         &mut self,
+        transaction: Transaction<'static, Sqlite>,
+        completed: &Completed,
+    ) -> Result<Settled, StoreError> {
+        // From here on, whoever asks again must not complete the record without the effects.
+        self.phase = Phase::Ended;
+        match self.keep_and_commit(transaction, completed).await {
+            Ok(Settled::Applied) => Ok(Settled::Applied),
+            Ok(Settled::Stale) => {
+                self.phase = Phase::Undone;
+                Ok(Settled::Stale)
+            }
+            Err(error) => self.find_out(error).await,
+        }
+    }
+
+    async fn keep_and_commit(
+        &self,
         mut transaction: Transaction<'static, Sqlite>,
         completed: &Completed,
     ) -> Result<Settled, StoreError> {
-        let settled = transaction.complete(&self.lease.fence(), completed).await;
-        let error = match settled {
-            Ok(Settled::Applied) => match transaction.commit().await {
-                Ok(()) => return Ok(Settled::Applied),
-                Err(error) => error::store_error(error),
-            },
-            Ok(Settled::Stale) => {
-                // Rolled back by the drop.
-                self.is_undone = true;
-                return Ok(Settled::Stale);
-            }
-            Err(error) => error,
-        };
-        // The file is here: what it says is what happened.
+        let fence = self.lease.fence();
+        let ended = has_ended(&mut transaction).await;
+        if ended.map_err(error::store_error)? {
+            // Its effects are durable or gone; the response is kept so that they are not repeated.
+            tracing::error!(
+                record = %fence.0.id,
+                "a handler ended its transaction by itself: its effects are not protected from a crash"
+            );
+        }
+        let settled = transaction.complete(&fence, completed).await?;
+        if settled == Settled::Applied {
+            transaction.commit().await.map_err(error::store_error)?;
+        }
+        // Rolled back by the drop otherwise.
+        Ok(settled)
+    }
+
+    /// Finds out how the transaction ended. The file is here: what it says is what happened.
+    async fn find_out(&mut self, why: StoreError) -> Result<Settled, StoreError> {
         if self.lease.standing().await? == Standing::Completed {
             return Ok(Settled::Applied);
         }
-        self.undo(error).await
+        self.undo(why).await
     }
 
     /// Gives the key up after the effects were rolled back, and says why.
     async fn undo(&mut self, why: StoreError) -> Result<Settled, StoreError> {
-        self.is_undone = true;
+        self.phase = Phase::Undone;
         // If this fails, too, the key is free when the lease ends.
         let _ = self.lease.release(&Release::Free).await;
         Err(StoreError::new(StoreErrorKind::RolledBack, why))
@@ -97,8 +129,10 @@ impl Execution for TransactionalExecution {
     }
 
     async fn complete(&mut self, completed: &Completed) -> Result<Settled, StoreError> {
-        if self.is_undone {
-            return Err(StoreErrorKind::RolledBack.into());
+        match self.phase {
+            Phase::Open => {}
+            Phase::Ended => return self.find_out(StoreErrorKind::RolledBack.into()).await,
+            Phase::Undone => return Err(StoreErrorKind::RolledBack.into()),
         }
         match self.slot.close() {
             Left::Nothing => self.lease.complete(completed).await,

@@ -21,6 +21,7 @@ use crate::SqliteStore;
 ///   from writing: other keys cannot be claimed meanwhile, and wait for at most the store's
 ///   [`operation_timeout`](crate::SqliteStoreBuilder::operation_timeout), after which they are
 ///   answered 503. Duplicates and replays go on, since they only read.
+/// - The results of steps (`Idempotency::step`) are writes, too: take all steps before `Tx`.
 /// - A process that dies leaves its lease behind, as in the leased mode: the key is free when the
 ///   lease is over. What it had written through `Tx` is gone at once.
 #[derive(Clone)]

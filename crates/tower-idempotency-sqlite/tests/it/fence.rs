@@ -244,6 +244,30 @@ fn whoever_met_an_error_cannot_commit() {
     });
 }
 
+/// SQLite ends a transaction by itself when the disk is full, say, or when it is told to by a
+/// conflict clause. A record that was completed behind that would be kept without its effect.
+#[test]
+fn whoever_has_no_transaction_any_more_keeps_nothing() {
+    run(async {
+        let bench = bench().await;
+        let unique = "CREATE UNIQUE INDEX one_of_each ON effects (n)";
+        bench.sqlite.execute(unique).await;
+        let (_execution, fence) = bench.acquire().await;
+        let mut transaction = bench.begin().await;
+        write(&mut transaction).await;
+        let again = "INSERT OR ROLLBACK INTO effects VALUES (1)";
+        assert!(transaction.execute(again).await.is_err());
+        let error = keep(&mut transaction, &fence).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Internal);
+        write(&mut transaction).await;
+        assert!(transaction.commit().await.is_err());
+        assert_eq!(bench.effects().await, 0);
+        assert_eq!(bench.state().await, Some(RecordState::InProgress));
+        bench.sqlite.execute("DROP INDEX one_of_each").await;
+        assert_usable(&bench).await;
+    });
+}
+
 #[test]
 fn a_connection_that_could_commit_all_the_same_is_refused() {
     run(async {

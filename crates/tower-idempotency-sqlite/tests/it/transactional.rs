@@ -180,3 +180,57 @@ fn without_an_effect_it_is_a_lease() {
         assert!(matches!(absent, TxError::NoTransaction));
     });
 }
+
+/// The driver counts a transaction that is not there, and could begin no other on that connection,
+/// which is the only one that writes.
+#[test]
+fn a_transaction_that_ended_by_itself_leaves_the_writer_usable() {
+    run(async {
+        let transactional = Transactional::with_effects().await;
+        for (key, ending, effects) in [("a", "COMMIT", 1), ("b", "ROLLBACK", 1)] {
+            let (mut execution, extensions) = transactional.acquire(key).await;
+            let mut tx = Tx::take_from(&extensions).await.unwrap();
+            effect(&mut tx).await;
+            tx.execute(ending).await.unwrap();
+            drop(tx);
+            let settled = execution.complete(&completed()).await.unwrap();
+            assert_eq!(settled, Settled::Applied);
+            assert_eq!(transactional.effects().await, effects);
+
+            let (mut execution, extensions) = transactional.acquire("released").await;
+            let mut tx = Tx::take_from(&extensions).await.unwrap();
+            tx.execute(ending).await.unwrap();
+            drop(tx);
+            let settled = execution.release(&Release::Free).await.unwrap();
+            assert_eq!(settled, Settled::Applied);
+        }
+        let (mut execution, extensions) = transactional.acquire("next").await;
+        effect(&mut Tx::take_from(&extensions).await.unwrap()).await;
+        let settled = execution.complete(&completed()).await.unwrap();
+        assert_eq!(settled, Settled::Applied);
+        assert_eq!(transactional.effects().await, 2);
+    });
+}
+
+/// Neither the response could be kept, nor could it be seen that it is not: whoever asks again must
+/// not keep it without the effect.
+#[test]
+fn completing_again_after_an_unknown_end_keeps_nothing_without_its_effect() {
+    run(async {
+        let transactional = Transactional::with_effects().await;
+        let (mut execution, extensions) = transactional.acquire("k").await;
+        let mut tx = Tx::take_from(&extensions).await.unwrap();
+        let hide = "ALTER TABLE idempotency_keys RENAME TO hidden; COMMIT; BEGIN IMMEDIATE";
+        tx.execute(sqlx::raw_sql(hide)).await.unwrap();
+        effect(&mut tx).await;
+        drop(tx);
+        let unknown = execution.complete(&completed()).await.unwrap_err();
+        assert!(!unknown.kind().is_undone());
+        let show = "ALTER TABLE hidden RENAME TO idempotency_keys";
+        transactional.sqlite.execute(show).await;
+        let error = execution.complete(&completed()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::RolledBack);
+        assert_eq!(transactional.effects().await, 0);
+        assert_eq!(transactional.state("k").await, None);
+    });
+}
