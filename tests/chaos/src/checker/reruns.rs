@@ -44,13 +44,12 @@ fn reason(
     if ended.is_some_and(|(_, end)| !end.is_kept()) {
         return Some("after a failure");
     }
-    if history
-        .killed(run.server)
-        .is_some_and(|at| at <= again.begun)
-    {
+    let from = claimed(timeline, run);
+    // Dead from the moment on in which the signal may have come, not only once it is buried.
+    let mut faults = history.faults_of(run.server, from, again.begun);
+    if faults.any(|fault| fault.kind == FaultKind::Kill) {
         return Some("killed");
     }
-    let from = claimed(timeline, run);
     if still_time(history, run, from, again.begun) >= history.lease / 2 {
         return Some("paused");
     }
@@ -172,6 +171,14 @@ mod tests {
         let mut scene = run_twice(CREATED);
         scene.kill(1_250);
         assert_eq!(judge(&scene), Err(1));
+    }
+
+    /// Between the signal and the burial nobody knows when the process stopped.
+    #[test]
+    fn a_run_beside_a_process_that_is_being_killed_is_right() {
+        let mut scene = run_twice(CREATED);
+        scene.fault(FaultKind::Kill, 1_100..1_300);
+        assert_eq!(judge(&scene), Ok(vec!["killed"]));
     }
 
     #[test]
