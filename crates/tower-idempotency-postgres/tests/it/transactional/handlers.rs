@@ -198,6 +198,8 @@ fn whoever_comes_first_after_a_failed_statement_wins() {
         let settled = tokio::join!(refuse(&mut running), faster);
         assert_eq!(settled, (Settled::Stale, Settled::Applied));
         assert!(bench.is_done().await);
+    });
+}
 
 #[cfg(feature = "axum")]
 #[test]
