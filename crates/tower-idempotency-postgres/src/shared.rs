@@ -14,8 +14,12 @@ use crate::{
     sql::{Sql, Text},
 };
 
-/// How often a statement is tried that met a broken connection or another transaction.
+/// How often a statement is tried that met a broken connection.
 const TRIES: u32 = 4;
+
+/// How often one is tried that met another transaction: among many that are serializable, none of
+/// which is wrong, some have to give way several times. The store's bound comes first.
+const TRIES_AMONG_OTHERS: u32 = 12;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -40,7 +44,7 @@ impl Shared {
             let mut tried = 0;
             loop {
                 match operation().await {
-                    Err(error) if error::is_passing(&error) && tried + 1 < TRIES => {
+                    Err(error) if error::is_passing(&error) && tried + 1 < tries_for(&error) => {
                         tried += 1;
                         tracing::debug!(tried, "a statement is tried again");
                         sleep(pause(tried)).await;
@@ -62,6 +66,14 @@ impl Shared {
     /// Prepares a statement, under a name where that is safe.
     pub(crate) fn query(&self, text: &Text) -> Query<'static, Postgres, PgArguments> {
         sqlx::query(text.clone()).persistent(!self.pooling.needs_transactions())
+    }
+}
+
+fn tries_for(error: &sqlx::Error) -> u32 {
+    if error::is_conflict(error) {
+        TRIES_AMONG_OTHERS
+    } else {
+        TRIES
     }
 }
 
