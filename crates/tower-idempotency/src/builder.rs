@@ -188,7 +188,8 @@ impl<St: Store> IdempotencyLayerBuilder<St> {
     ///
     /// Only a transactional store has transactions to run again.
     /// Without it, and after the last retry, the client is answered 503
-    /// `TRANSACTION_ROLLED_BACK`, and can retry by itself.
+    /// `TRANSACTION_ROLLED_BACK`, or what the handler has made of the failed statement; it can
+    /// retry by itself.
     pub fn retry_conflicts(mut self, policy: ConflictPolicy) -> Self {
         self.settings.conflicts = Some(policy);
         self
