@@ -18,6 +18,8 @@ impl Idempotency {
     /// somebody else has taken over, cannot commit.
     /// From here to the end of the transaction nobody can take the key over, however long that is.
     ///
+    /// Give it the outermost transaction: with a savepoint that is rolled back afterwards the record
+    /// would go and the effects before it stay.
     /// The transaction must be on the database that holds the records; the stores for Postgres and
     /// SQLite take `sqlx::Transaction`. Which responses are kept is not asked here: this one is.
     /// Its headers are filtered, and its body left out if it is over the layer's cap, as always.
