@@ -53,6 +53,15 @@ impl Arguments {
         Duration::from_millis(self.lease_ms * 3 / 10)
     }
 
+    /// Tells whether a fence is left out, which shows only when two executions overlap.
+    pub(crate) fn leaves_a_fence_out(&self) -> bool {
+        match self.sabotage {
+            Some(Sabotage::CompleteFence | Sabotage::RenewFence) => true,
+            Some(Sabotage::InTransactionCheck) => self.mode == Mode::Fenced,
+            Some(Sabotage::TokenRecognition) | None => false,
+        }
+    }
+
     /// How to run again with the same choices.
     pub(crate) fn again(&self, seed: u64) -> String {
         let Self {

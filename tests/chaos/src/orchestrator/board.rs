@@ -24,6 +24,8 @@ pub(crate) struct Operation {
 #[derive(Debug)]
 pub(crate) struct Board {
     seed: u64,
+    /// Whether all handlers take longer than a lease: what a missing fence needs to show.
+    only_long: bool,
     state: Mutex<State>,
 }
 
@@ -34,9 +36,10 @@ struct State {
 }
 
 impl Board {
-    pub(crate) fn new(seed: u64, keys: u32) -> Self {
+    pub(crate) fn new(seed: u64, keys: u32, only_long: bool) -> Self {
         let board = Self {
             seed,
+            only_long,
             state: Mutex::default(),
         };
         let mut state = lock(&board.state);
@@ -76,7 +79,7 @@ impl Board {
     }
 
     fn next(&self, state: &mut State) -> Arc<Operation> {
-        let operation = Arc::new(Operation::draw(self.seed, state.all.len()));
+        let operation = Arc::new(Operation::draw(self.seed, state.all.len(), self.only_long));
         state.all.push(Arc::clone(&operation));
         operation
     }
@@ -84,10 +87,11 @@ impl Board {
 
 impl Operation {
     /// Draws operation `number`: the same one for the same seed.
-    fn draw(seed: u64, number: usize) -> Self {
+    fn draw(seed: u64, number: usize, only_long: bool) -> Self {
         let mut rng = Rng::with_seed(seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let key = format!("{KEY_MARK}{:016x}-{number}", rng.u64(..));
-        let (before_ms, after_ms) = match rng.u32(..100) {
+        let kinds = if only_long { 72..100 } else { 0..100 };
+        let (before_ms, after_ms) = match rng.u32(kinds) {
             0..53 => (rng.u64(0..20), rng.u64(0..20)),
             53..72 => (rng.u64(50..500), rng.u64(50..500)),
             72..80 => (rng.u64(900..1_800), rng.u64(0..50)),

@@ -36,7 +36,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<usize> {
         .collect();
     let fleet = Arc::new(Fleet::new(arguments, folder.path(), stores)?);
     fleet.make_whole().await?;
-    let board = Board::new(seed, arguments.keys);
+    let board = Board::new(seed, arguments.keys, arguments.leaves_a_fence_out());
     let arena = Arc::new(Arena::new(fleet, board));
 
     let progress = progress::show(Arc::clone(&arena), folder.path().to_path_buf());

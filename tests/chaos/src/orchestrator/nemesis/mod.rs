@@ -22,7 +22,8 @@ pub(crate) fn unleash(
 ) -> JoinSet<anyhow::Result<()>> {
     let mut parts = JoinSet::new();
     let at = || Arc::clone(arena);
-    parts.spawn(servers::kill(at(), seed ^ 0x1_0000));
+    let a_few = arguments.leaves_a_fence_out();
+    parts.spawn(servers::kill(at(), a_few, seed ^ 0x1_0000));
     parts.spawn(servers::pause(at(), arguments.lease(), seed ^ 0x2_0000));
     let Some(behind) = database.behind() else {
         return parts;

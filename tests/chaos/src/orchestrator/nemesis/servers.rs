@@ -14,12 +14,14 @@ use crate::{
 /// On average. Kills are due at fixed times, so that a slow machine does not have fewer of them.
 const BETWEEN_KILLS: Duration = Duration::from_millis(800);
 
-/// Kills servers, more than one in a second.
-pub(crate) async fn kill(arena: Arc<Arena>, seed: u64) -> Result<()> {
+/// Kills servers, more than one in a second; a few only, where two executions of a key are to
+/// live long enough to overlap.
+pub(crate) async fn kill(arena: Arc<Arena>, a_few: bool, seed: u64) -> Result<()> {
     let mut rng = Rng::with_seed(seed);
+    let between = BETWEEN_KILLS * if a_few { 10 } else { 1 };
     let mut due = Instant::now();
     while !arena.is_over() {
-        due += BETWEEN_KILLS.mul_f64(0.5 + rng.f64());
+        due += between.mul_f64(0.5 + rng.f64());
         let first = rng.usize(..arena.fleet.len());
         let down = Duration::from_millis(rng.u64(0..400));
         let spares_the_still = rng.u32(..100) < 85;
