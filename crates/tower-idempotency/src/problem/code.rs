@@ -16,7 +16,8 @@ pub enum ProblemCode {
     IdempotencyKeyReused,
     /// 403: the request names no principal, so its key belongs to nobody.
     IdempotencyScopeMissing,
-    /// 503: the store failed, and the handler was not run.
+    /// 503: the store failed, and the handler was not run, or it is not known whether what it did
+    /// was committed.
     IdempotencyStoreUnavailable,
     /// 500: the handler panicked.
     HandlerPanicked,

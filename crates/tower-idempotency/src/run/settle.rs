@@ -167,8 +167,7 @@ async fn answer<St: Store, B: Body>(
             return not_done(shared, code, Settlement::RolledBack);
         }
         Settledness::Unknown => {
-            let code = ProblemCode::IdempotencyStoreUnavailable;
-            return not_done(shared, code, Settlement::Pending);
+            return not_known(shared);
         }
         Settledness::Ours(settlement) | Settledness::Conflict(settlement) => settlement,
     };
@@ -195,6 +194,20 @@ pub(super) fn not_done<St: Store, B: Body>(
         ..shared.problem(code)
     });
     shared.report(Outcome::Executed(settlement), &mut response);
+    response.map(|bytes| ResponseBody::whole(bytes, None))
+}
+
+/// Answers in the place of a handler of which nobody knows whether it has committed.
+fn not_known<St: Store, B: Body>(shared: &Shared<St>) -> Response<ResponseBody<B>> {
+    let code = ProblemCode::IdempotencyStoreUnavailable;
+    let mut response = shared.render(&Problem {
+        detail: "It is not known yet whether the request was carried out. \
+                 Send it again with the same key."
+            .to_owned(),
+        retry_after: Some(1),
+        ..shared.problem(code)
+    });
+    shared.report(Outcome::Executed(Settlement::Pending), &mut response);
     response.map(|bytes| ResponseBody::whole(bytes, None))
 }
 

@@ -110,6 +110,7 @@ fn a_commit_of_unknown_outcome_is_answered_503_and_found_out_later() {
         faults.fail_next(Verb::Complete, 1, StoreErrorKind::CommitUnknown);
         let reply = send(&app, "k").await;
         assert_eq!((reply.status, reply.stored), (503, None));
+        assert!(reply.body.contains("not known yet"), "{}", reply.body);
         let replay = send_until(&app, "k", |reply| reply.status == 201).await;
         assert_eq!(replay.replay.as_deref(), Some("true"));
         assert_eq!(runs.load(Ordering::SeqCst), 1);
