@@ -166,9 +166,7 @@ async fn answer<St: Store, B: Body>(
             let code = ProblemCode::TransactionRolledBack;
             return not_done(shared, code, Settlement::RolledBack);
         }
-        Settledness::Unknown => {
-            return not_known(shared);
-        }
+        Settledness::Unknown => return not_known(shared),
         Settledness::Ours(settlement) | Settledness::Conflict(settlement) => settlement,
     };
     let marks = &shared.settings.response_headers;
@@ -180,34 +178,34 @@ async fn answer<St: Store, B: Body>(
     response
 }
 
-/// Answers in the handler's place, whose effects are not there, or may not be.
+/// Answers in the place of a handler whose effects are not there.
 pub(super) fn not_done<St: Store, B: Body>(
     shared: &Shared<St>,
     code: ProblemCode,
     settlement: Settlement,
 ) -> Response<ResponseBody<B>> {
-    let mut response = shared.render(&Problem {
-        retry_after: code
-            .status()
-            .eq(&StatusCode::SERVICE_UNAVAILABLE)
-            .then_some(1),
-        ..shared.problem(code)
-    });
-    shared.report(Outcome::Executed(settlement), &mut response);
-    response.map(|bytes| ResponseBody::whole(bytes, None))
+    instead(shared, shared.problem(code), settlement)
 }
 
 /// Answers in the place of a handler of which nobody knows whether it has committed.
 fn not_known<St: Store, B: Body>(shared: &Shared<St>) -> Response<ResponseBody<B>> {
-    let code = ProblemCode::IdempotencyStoreUnavailable;
-    let mut response = shared.render(&Problem {
-        detail: "It is not known yet whether the request was carried out. \
-                 Send it again with the same key."
-            .to_owned(),
-        retry_after: Some(1),
-        ..shared.problem(code)
-    });
-    shared.report(Outcome::Executed(Settlement::Pending), &mut response);
+    let mut problem = shared.problem(ProblemCode::IdempotencyStoreUnavailable);
+    problem.detail = "It is not known yet whether the request was carried out. \
+                      Send it again with the same key."
+        .to_owned();
+    instead(shared, problem, Settlement::Pending)
+}
+
+/// Answers with a problem in the handler's place.
+fn instead<St: Store, B: Body>(
+    shared: &Shared<St>,
+    mut problem: Problem,
+    settlement: Settlement,
+) -> Response<ResponseBody<B>> {
+    let is_unavailable = problem.code.status() == StatusCode::SERVICE_UNAVAILABLE;
+    problem.retry_after = is_unavailable.then_some(1);
+    let mut response = shared.render(&problem);
+    shared.report(Outcome::Executed(settlement), &mut response);
     response.map(|bytes| ResponseBody::whole(bytes, None))
 }
 
