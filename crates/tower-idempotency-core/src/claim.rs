@@ -101,7 +101,7 @@ pub enum Claim<E> {
         remaining: Duration,
     },
     /// A response is kept: replay it. Do not execute.
-    Completed(StoredResponse),
+    Completed(Replay),
     /// The key was used with another request. Do not execute; nothing stored has changed.
     Mismatch,
     /// The lease ran out, and the claim asked for [`CrashPolicy::Hold`] or the key has had all its
@@ -117,10 +117,34 @@ impl<E> Claim<E> {
         match self {
             Self::Acquired(execution) => Claim::Acquired(wrap(execution)),
             Self::InProgress { remaining } => Claim::InProgress { remaining },
-            Self::Completed(response) => Claim::Completed(response),
+            Self::Completed(replay) => Claim::Completed(replay),
             Self::Mismatch => Claim::Mismatch,
             Self::OutcomeUnknown => Claim::OutcomeUnknown,
             Self::Exhausted => Claim::Exhausted,
+        }
+    }
+}
+
+/// A kept response, as a claim finds it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Replay {
+    /// The response, or a tombstone.
+    pub response: StoredResponse,
+    /// How long the record still lives by the store's clock, never zero; `None` for ever.
+    ///
+    /// Counted from the claim's judgement, which is later than the claim was asked for:
+    /// whoever adds it to the time of asking is never too late.
+    pub remaining: Option<Duration>,
+}
+
+impl Replay {
+    /// Replays `response`, whose record lives for `remaining`.
+    #[must_use]
+    pub const fn new(response: StoredResponse, remaining: Option<Duration>) -> Self {
+        Self {
+            response,
+            remaining,
         }
     }
 }

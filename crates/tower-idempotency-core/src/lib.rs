@@ -41,7 +41,8 @@ mod store;
 pub use crate::{
     boxed::{BoxExecution, BoxStore},
     claim::{
-        Claim, ClaimRequest, Completed, Release, Renewal, Resolution, Resolved, Settled, Standing,
+        Claim, ClaimRequest, Completed, Release, Renewal, Replay, Resolution, Resolved, Settled,
+        Standing,
     },
     clock::{Clock, SystemClock},
     error::{ConfigError, StoreError, StoreErrorKind},

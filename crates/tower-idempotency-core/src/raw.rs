@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::{
     Attempt, Claim, ClaimRequest, CrashPolicy, Failure, Fingerprint, IdempotencyKey, LeaseToken,
-    Record, RecordId, RecordInfo, RecordState, Resolved, Scope, StoreError, StoreErrorKind,
+    Record, RecordId, RecordInfo, RecordState, Replay, Resolved, Scope, StoreError, StoreErrorKind,
     StoredResponse,
 };
 
@@ -36,6 +36,8 @@ pub struct RawClaim {
     pub expired: bool,
     /// How long the lease still lasts; zero or less if it is over or there is none.
     pub remaining_ms: i64,
+    /// How long the record itself still lives, in microseconds; `None` for ever.
+    pub life_us: Option<i64>,
     /// The kept response: status, head and body.
     pub response: Option<(i64, Vec<u8>, Option<Vec<u8>>)>,
 }
@@ -114,7 +116,8 @@ impl RawClaim {
         }
         if state == RecordState::Completed {
             let response = parse_response(self.response)?;
-            return Ok(Judgement::Answer(Claim::Completed(response)));
+            let replay = Replay::new(response, self.life_us.map(parse_life));
+            return Ok(Judgement::Answer(Claim::Completed(replay)));
         }
         Ok(match u64::try_from(self.remaining_ms) {
             Ok(remaining @ 1..) => Judgement::Answer(Claim::InProgress {
@@ -258,6 +261,11 @@ fn parse_response(
         response.ok_or_else(|| unreadable("a completed record has no response"))?;
     let status = u16::try_from(status).map_err(unreadable)?;
     StoredResponse::decode(status, &head, body.map(Bytes::from))
+}
+
+/// Reads the life of a record that has not expired: a rest too short to be counted is one.
+fn parse_life(microseconds: i64) -> Duration {
+    Duration::from_micros(u64::try_from(microseconds).unwrap_or_default().max(1))
 }
 
 fn parse_status(status: i64) -> Result<StatusCode, StoreError> {

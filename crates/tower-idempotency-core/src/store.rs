@@ -51,7 +51,7 @@ pub trait Store: Send + Sync + 'static {
     /// 3. failed: the record is claimed again with the new fingerprint, attempt + 1, `Acquired`;
     ///    `Exhausted` if the key has had all its attempts, and nothing changes;
     /// 4. the fingerprint does not match: `Mismatch`, and nothing changes;
-    /// 5. completed: `Completed`, and nothing changes;
+    /// 5. completed: `Completed`, with what is left of the record's life, and nothing changes;
     /// 6. in progress, lease live: `InProgress`, and nothing changes;
     /// 7. in progress, lease over: with `CrashPolicy::Retry` attempt + 1, a takeover, `Acquired`;
     ///    with `CrashPolicy::Hold`, or if the key has had all its attempts, `OutcomeUnknown`,

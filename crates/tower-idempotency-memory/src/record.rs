@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tower_idempotency_core::{
     Attempt, Claim, ClaimRequest, Completed, CrashPolicy, Failure, LeaseToken, Record, RecordInfo,
-    RecordState, Resolution, Retention, Steps, StoredResponse,
+    RecordState, Replay, Resolution, Retention, Steps, StoredResponse,
 };
 
 /// The end of a longer lease might lie beyond what the clock can hold. Stores in SQL cut a lease
@@ -65,7 +65,8 @@ impl Kept {
             return Step::Answer(Claim::Mismatch);
         }
         if let Some(response) = &self.response {
-            return Step::Answer(Claim::Completed(response.clone()));
+            let replay = Replay::new(response.clone(), self.life(now));
+            return Step::Answer(Claim::Completed(replay));
         }
         let remaining = self.remaining(now);
         if !remaining.is_zero() {
@@ -173,6 +174,12 @@ impl Kept {
         self.info.lease_expires_at = None;
         self.info.ended_at = Some(now);
         self.info.expires_at = after(now, retention);
+    }
+
+    /// How long the record still lives; `None` for ever.
+    fn life(&self, now: SystemTime) -> Option<Duration> {
+        let end = self.info.expires_at?;
+        Some(end.duration_since(now).unwrap_or_default())
     }
 
     pub(crate) fn remaining(&self, now: SystemTime) -> Duration {

@@ -21,6 +21,7 @@ pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<RawClaim>> {
         takeover: row.try_get("takeover")?,
         expired: row.try_get("expired")?,
         remaining_ms: row.try_get("remaining_ms")?,
+        life_us: row.try_get("life_us")?,
         response: status
             .zip(head)
             .map(|(status, head)| (status.into(), head, body)),

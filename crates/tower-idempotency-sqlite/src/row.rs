@@ -13,6 +13,7 @@ pub(crate) fn claim(row: &SqliteRow) -> sqlx::Result<RawClaim> {
     let status: Option<i64> = row.try_get("response_status")?;
     let head: Option<Vec<u8>> = row.try_get("response_head")?;
     let body = row.try_get("response_body")?;
+    let life: Option<i64> = row.try_get("life_ms")?;
     Ok(RawClaim {
         state: row.try_get("state")?,
         token: LeaseToken::from_bytes(token),
@@ -21,6 +22,7 @@ pub(crate) fn claim(row: &SqliteRow) -> sqlx::Result<RawClaim> {
         takeover: row.try_get("takeover")?,
         expired: row.try_get("expired")?,
         remaining_ms: row.try_get("remaining_ms")?,
+        life_us: life.map(|ms| ms.saturating_mul(1_000)),
         response: status.zip(head).map(|(status, head)| (status, head, body)),
     })
 }

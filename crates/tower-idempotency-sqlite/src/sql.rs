@@ -16,7 +16,7 @@ pub(crate) const FIND: &str = "
 WITH clock AS (SELECT CAST(round(unixepoch('subsec') * 1000) AS INTEGER) AS now)
 SELECT state, token, fingerprint, attempt, takeover,
        expires_at IS NOT NULL AND expires_at <= now AS expired,
-       coalesce(lease_expires_at - now, 0) AS remaining_ms,
+       coalesce(lease_expires_at - now, 0) AS remaining_ms, expires_at - now AS life_ms,
        response_status, response_head, response_body
 FROM idempotency_keys, clock
 WHERE id = ?1";

@@ -29,13 +29,14 @@ inserted AS (
     RETURNING token
 )
 SELECT NULL::text AS state, token, NULL::bytea AS fingerprint, 1 AS attempt, false AS takeover,
-       false AS expired, 0::bigint AS remaining_ms,
+       false AS expired, 0::bigint AS remaining_ms, NULL::bigint AS life_us,
        NULL::smallint AS response_status, NULL::bytea AS response_head,
        NULL::bytea AS response_body
 FROM inserted
 UNION ALL
 SELECT state, token, fingerprint, attempt, takeover, expires_at <= now,
        coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint,
+       floor(extract(epoch FROM nullif(expires_at, 'infinity') - now) * 1000000)::bigint,
        response_status, response_head, response_body
 FROM existing, clock";
 

@@ -17,6 +17,8 @@ WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
 SELECT state, token, fingerprint, attempt, takeover, expires_at <= now AS expired,
        coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint
            AS remaining_ms,
+       floor(extract(epoch FROM nullif(expires_at, 'infinity') - now) * 1000000)::bigint
+           AS life_us,
        response_status, response_head, response_body
 FROM /* schema. */idempotency_keys, clock
 WHERE id = /* id */";

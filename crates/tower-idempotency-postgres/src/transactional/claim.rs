@@ -103,7 +103,7 @@ fn judge(seen: Seen, request: &ClaimRequest) -> sqlx::Result<Result<Next, Refusa
         Judgement::Answer(claim) => Err(match claim {
             Claim::Acquired(_) => in_progress(REMAINING),
             Claim::InProgress { remaining } => in_progress(remaining),
-            Claim::Completed(response) => Refusal(Claim::Completed(response)),
+            Claim::Completed(replay) => Refusal(Claim::Completed(replay)),
             Claim::Mismatch => Refusal(Claim::Mismatch),
             Claim::OutcomeUnknown => Refusal(Claim::OutcomeUnknown),
             Claim::Exhausted => Refusal(Claim::Exhausted),

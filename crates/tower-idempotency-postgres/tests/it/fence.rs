@@ -68,7 +68,7 @@ fn effect_and_record_are_committed_together() {
         let standing = execution.standing().await.unwrap();
         assert_eq!(standing, Standing::Completed);
         match postgres.store.claim(&request("k")).await.unwrap() {
-            Claim::Completed(response) => assert_eq!(response.body().unwrap().len(), 7),
+            Claim::Completed(kept) => assert_eq!(kept.response.body().unwrap().len(), 7),
             other => panic!("expected a kept response: {other:?}"),
         }
     });

@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tower_idempotency_core::{Attempt, Completed, Execution, Renewal, Retention, Settled};
+use tower_idempotency_core::{
+    Attempt, Claim, ClaimRequest, Completed, Execution, Renewal, Retention, Settled, Store,
+};
 
 use super::support::{
-    DAY, LEASE, PAST_LEASE, PAST_RETENTION, acquire, again, assert_fenced, complete, complete_with,
-    differing, execute, fail, lookup, record, refused, renew, replayed, request, response, sweep,
+    DAY, LEASE, PAST_LEASE, PAST_RETENTION, acquire, again, assert_fenced, claim, complete,
+    complete_with, differing, execute, fail, lookup, record, refused, renew, replay, replayed,
+    request, response, sweep,
 };
 use crate::Harness;
 
@@ -94,6 +97,63 @@ pub async fn a_record_kept_for_ever_does_not_expire<H: Harness>(harness: &Arc<H>
     harness.advance(DAY * 36_500).await;
     assert_eq!(sweep(harness.store(), 100).await.deleted, 0);
     assert_eq!(replayed(harness.store(), &first).await, response("done"));
+}
+
+/// Whoever keeps a replay for as long as it says keeps it no longer than the store does.
+pub async fn a_replay_tells_how_long_its_record_lives<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    let first = request("k");
+    execute(store, &first, "done").await;
+    let whole = life(store, &first).await;
+    let slack = Duration::from_secs(60);
+    assert!(whole <= DAY * 7, "{whole:?} of seven days are left");
+    assert!(whole > DAY * 7 - slack, "{whole:?} of seven days are left");
+
+    harness.advance(DAY * 3).await;
+    let rest = life(store, &first).await;
+    assert!(rest <= DAY * 4, "{rest:?} of four days are left");
+    assert!(rest > DAY * 4 - slack, "{rest:?} of four days are left");
+
+    harness.advance(rest + Duration::from_millis(1)).await;
+    let _execution = acquire(store, &again(&first)).await;
+}
+
+/// A record that never expires does not say that it will.
+pub async fn a_replay_kept_for_ever_has_no_end<H: Harness>(harness: &Arc<H>) {
+    let first = request("k");
+    let mut execution = acquire(harness.store(), &first).await;
+    let for_ever = Completed::new(response("done"), Retention::Forever);
+    let settled = complete_with(&mut execution, &for_ever).await;
+    assert_eq!(settled, Settled::Applied);
+    harness.advance(DAY).await;
+    let kept = replay(harness.store(), &first).await;
+    assert_eq!((kept.response, kept.remaining), (response("done"), None));
+}
+
+/// A record without any time left has expired: it is never replayed.
+pub async fn a_replay_has_always_some_time_left<H: Harness>(harness: &Arc<H>) {
+    let store = harness.store();
+    let retention = Duration::from_millis(60);
+    for round in 0..4 {
+        let first = request(&format!("k-{round}"));
+        let mut execution = acquire(store, &first).await;
+        let kept = Completed::new(response("done"), Retention::For(retention));
+        assert_eq!(complete_with(&mut execution, &kept).await, Settled::Applied);
+        let mut before = retention;
+        while let Claim::Completed(replay) = claim(store, &again(&first)).await {
+            let rest = replay.remaining.expect("the record expires");
+            assert!(!rest.is_zero(), "a replay of an expired record");
+            assert!(rest <= before, "{before:?} became {rest:?}");
+            before = rest;
+            harness.advance(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// Reads how long a completed record still lives.
+async fn life<St: Store>(store: &St, request: &ClaimRequest) -> Duration {
+    let remaining = replay(store, request).await.remaining;
+    remaining.expect("the record expires")
 }
 
 /// The longest time that a setting can hold is no error, and lasts at least a lifetime.

@@ -116,7 +116,7 @@ async fn work<St: Store>(
                 abandoned.extend(left.map(|execution| (key, execution)));
             }
             Claim::Completed(kept) => {
-                let body = kept.body().expect("a body was kept");
+                let body = kept.response.body().expect("a body was kept");
                 assert!(BODIES.iter().any(|known| known == body));
             }
             Claim::InProgress { .. } => {}

@@ -107,6 +107,9 @@ macro_rules! conformance_cases {
             expiry: retention_counts_from_the_end;
             expiry: replays_do_not_prolong_the_retention;
             expiry: a_record_kept_for_ever_does_not_expire;
+            expiry: a_replay_tells_how_long_its_record_lives;
+            expiry: a_replay_kept_for_ever_has_no_end;
+            expiry: a_replay_has_always_some_time_left;
             expiry: the_longest_retention_does_not_overflow;
             expiry: a_failed_key_is_absent_after_its_retention;
             expiry: an_abandoned_key_is_absent_after_the_failed_retention;
@@ -206,6 +209,9 @@ macro_rules! transactional_conformance {
             expiry: retention_counts_from_the_end;
             expiry: replays_do_not_prolong_the_retention;
             expiry: a_record_kept_for_ever_does_not_expire;
+            expiry: a_replay_tells_how_long_its_record_lives;
+            expiry: a_replay_kept_for_ever_has_no_end;
+            expiry: a_replay_has_always_some_time_left;
             expiry: a_failed_key_is_absent_after_its_retention;
             expiry: a_response_can_have_a_retention_of_its_own;
             replay: status_headers_and_body_come_back_byte_for_byte;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tower_idempotency_core::{
     Claim, ClaimRequest, Completed, Execution, Failure, Fingerprint, IdempotencyKey, Record,
-    RecordId, Release, Renewal, Resolution, Resolved, Retention, Scope, Settled, Standing, Steps,
-    Store, StoredResponse, Swept,
+    RecordId, Release, Renewal, Replay, Resolution, Resolved, Retention, Scope, Settled, Standing,
+    Steps, Store, StoredResponse, Swept,
 };
 
 /// The lease of every case.
@@ -209,8 +209,13 @@ pub(super) async fn record<St: Store>(store: &St, request: &ClaimRequest) -> Rec
 
 /// Reads the response that a claim is answered with.
 pub(super) async fn replayed<St: Store>(store: &St, request: &ClaimRequest) -> StoredResponse {
+    replay(store, request).await.response
+}
+
+/// Reads what a claim of a completed key is answered with.
+pub(super) async fn replay<St: Store>(store: &St, request: &ClaimRequest) -> Replay {
     match claim(store, &again(request)).await {
-        Claim::Completed(response) => response,
+        Claim::Completed(replay) => replay,
         other => panic!("expected a kept response, but the key is {}", name(&other)),
     }
 }

@@ -209,8 +209,8 @@ impl<S, St: Store> Job<S, St> {
     fn not_acquired<B: Body>(&self, claim: Claim<St::Execution>) -> Response<ResponseBody<B>> {
         let shared = &self.guarded.shared;
         let code = match claim {
-            Claim::Completed(response) => {
-                return replay::replay(shared, &response, Outcome::Replayed);
+            Claim::Completed(kept) => {
+                return replay::replay(shared, &kept.response, Outcome::Replayed);
             }
             Claim::InProgress { remaining } => {
                 return shared.refuse(&in_progress(shared, remaining.as_secs()));

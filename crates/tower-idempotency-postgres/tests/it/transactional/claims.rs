@@ -74,7 +74,7 @@ fn a_completed_key_is_answered_and_its_connection_given_back() {
         let standing = running.execution.standing().await.unwrap();
         assert_eq!(standing, Standing::Completed);
         match bench.store.claim(&request("k")).await.unwrap() {
-            Claim::Completed(response) => assert_eq!(response.body().unwrap().len(), 200),
+            Claim::Completed(kept) => assert_eq!(kept.response.body().unwrap().len(), 200),
             other => panic!("expected a kept response: {other:?}"),
         }
         eventually("nothing is held", async || bench.in_use() == 0).await;
