@@ -1,0 +1,128 @@
+//! What waits, what runs, and what is kept for later.
+
+use std::collections::{HashSet, VecDeque};
+
+use tokio::sync::oneshot;
+
+use crate::{Backend, BatchError, Limits};
+
+/// The other end of the caller's answer.
+pub(crate) type Sender<B> =
+    oneshot::Sender<Result<<B as Backend>::Answer, BatchError<<B as Backend>::Error>>>;
+
+/// An operation and whom its answer is for.
+pub(crate) struct Waiting<B: Backend> {
+    pub(crate) operation: B::Operation,
+    pub(crate) answer: Sender<B>,
+}
+
+pub(crate) struct Queue<B: Backend> {
+    waiting: VecDeque<Waiting<B>>,
+    /// How many lanes have a task.
+    lanes: usize,
+    /// Connections of lanes that have nothing to do.
+    idle: Vec<B::Connection>,
+    /// How many callers have gone since those that they left behind were last removed.
+    gone: usize,
+}
+
+impl<B: Backend> Queue<B> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            lanes: 0,
+            idle: Vec::new(),
+            gone: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Adds an operation; returns whether the caller has to start a lane for it.
+    #[must_use]
+    pub(crate) fn push(&mut self, waiting: Waiting<B>, limits: &Limits) -> bool {
+        self.waiting.push_back(waiting);
+        let starts = self.lanes < limits.lanes.max(1);
+        self.lanes += usize::from(starts);
+        starts
+    }
+
+    /// Notes that a caller has gone. When half of those that wait may be for nobody, they go too,
+    /// so that what is left behind stays in proportion, and so does the cost of looking.
+    pub(crate) fn leave(&mut self) {
+        self.gone += 1;
+        if self.gone * 2 > self.waiting.len() {
+            self.waiting.retain(|waiting| !waiting.answer.is_closed());
+            self.gone = 0;
+        }
+    }
+
+    /// Takes the next batch: those that wait longest, and fit together.
+    pub(crate) fn take(&mut self, backend: &B, limits: &Limits) -> Vec<Waiting<B>> {
+        let at_most = self.waiting.len().min(limits.operations.max(1));
+        let mut batch: Vec<Waiting<B>> = Vec::with_capacity(at_most);
+        let mut keys = HashSet::new();
+        let mut later = Vec::new();
+        let mut bytes = 0_usize;
+        while batch.len() < at_most
+            && let Some(next) = self.waiting.pop_front()
+        {
+            if next.answer.is_closed() {
+                continue;
+            }
+            let weight = backend.weight(&next.operation);
+            if !batch.is_empty() && bytes.saturating_add(weight) > limits.bytes {
+                later.push(next);
+                break;
+            }
+            if let Some(key) = backend.key(&next.operation)
+                && !keys.insert(key)
+            {
+                later.push(next);
+                continue;
+            }
+            bytes = bytes.saturating_add(weight);
+            batch.push(next);
+        }
+        for next in later.into_iter().rev() {
+            self.waiting.push_front(next);
+        }
+        batch
+    }
+
+    /// Ends a lane if nothing waits; returns whether it did, and keeps its connection then.
+    pub(crate) fn end_if_empty(&mut self, connection: &mut Option<B::Connection>) -> bool {
+        let ends = self.waiting.is_empty();
+        if ends {
+            self.lanes -= 1;
+            self.idle.extend(connection.take());
+        }
+        ends
+    }
+
+    /// Ends a lane that can do nothing for those that wait;
+    /// returns them if there is no other lane that can.
+    pub(crate) fn end_lane(&mut self) -> VecDeque<Waiting<B>> {
+        self.lanes -= 1;
+        if self.lanes == 0 {
+            std::mem::take(&mut self.waiting)
+        } else {
+            VecDeque::new()
+        }
+    }
+
+    pub(crate) fn take_idle(&mut self) -> Option<B::Connection> {
+        self.idle.pop()
+    }
+
+    pub(crate) fn take_all_idle(&mut self) -> Vec<B::Connection> {
+        std::mem::take(&mut self.idle)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.lanes, self.idle.len())
+    }
+}
