@@ -67,6 +67,28 @@ impl StoredResponse {
         Self { body: None, ..self }
     }
 
+    /// Copies the response, so that it holds on to no byte but its own.
+    ///
+    /// A clone shares its bytes, and bytes that came from elsewhere can be a slice of a buffer that
+    /// is much larger. For whoever keeps many responses for long.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let own = |value: &HeaderValue| {
+            let mut copy =
+                HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone());
+            copy.set_sensitive(value.is_sensitive());
+            copy
+        };
+        let headers = self.headers.iter();
+        Self {
+            status: self.status,
+            headers: headers
+                .map(|(name, value)| (name.clone(), own(value)))
+                .collect(),
+            body: self.body.as_deref().map(Bytes::copy_from_slice),
+        }
+    }
+
     /// Takes a response back from what a store kept; `body` is `None` for a tombstone.
     ///
     /// # Errors
@@ -208,6 +230,16 @@ mod tests {
         let response = response();
         let decoded = StoredResponse::decode(201, &response.head(), response.body().cloned());
         assert_eq!(decoded.unwrap(), response);
+    }
+
+    #[test]
+    fn a_detached_response_is_equal_and_shares_no_bytes() {
+        let large = Bytes::from(vec![7; 4096]);
+        let response = StoredResponse::new(StatusCode::OK, &HeaderMap::new(), large.slice(8..16));
+        let detached = response.detached();
+        assert_eq!(detached, response);
+        drop(response);
+        assert!(large.is_unique());
     }
 
     #[test]

@@ -278,6 +278,9 @@ pub struct StoreLimits {
     pub max_response_bytes: u64,
     /// The longest lease.
     pub max_lease: Duration,
+    /// Whether the records lie in the memory of this process, so that nothing is gained by keeping
+    /// copies of them in front of the store. Default: false.
+    pub in_process: bool,
 }
 
 impl StoreLimits {
@@ -287,6 +290,7 @@ impl StoreLimits {
         Self {
             max_response_bytes,
             max_lease: Duration::from_secs(24 * 60 * 60),
+            in_process: false,
         }
     }
 }

@@ -208,6 +208,8 @@ impl Store for MemoryStore {
     }
 
     fn limits(&self) -> StoreLimits {
-        StoreLimits::new(self.inner.max_bytes)
+        let mut limits = StoreLimits::new(self.inner.max_bytes);
+        limits.in_process = true;
+        limits
     }
 }

@@ -261,6 +261,39 @@ impl<St: Store> IdempotencyLayerBuilder<St> {
         self
     }
 
+    /// Keeps completed records in at most so many bytes of this process's memory, and replays them
+    /// without asking the store. Default: 32 MiB; 0 is [`no_cache`](Self::no_cache).
+    ///
+    /// A completed record never changes, so a retry of it that comes to the same process costs
+    /// neither a statement nor a connection, and is answered even while the store is down.
+    /// Records come in when this process completes or replays them, and the oldest go first.
+    /// Choose about the bytes of response that are sent within the
+    /// [staleness](Self::cache_staleness); a response larger than a sixteenth of the cache stays
+    /// out. A store in the memory of the process is never cached.
+    ///
+    /// Layers made by [`customize`](IdempotencyLayer::customize) share one cache, as large as the
+    /// first of them was built with; each can leave it out with 0.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.settings.cache_bytes = bytes;
+        self
+    }
+
+    /// Asks the store about every retry. Default: see [`cache_bytes`](Self::cache_bytes).
+    pub fn no_cache(self) -> Self {
+        self.cache_bytes(0)
+    }
+
+    /// Replays a record from memory for at most so long after the store was asked. Default: 10 s.
+    ///
+    /// It is how long this process may go on replaying a record that somebody has deleted or
+    /// changed in the database by hand. Choose less where operators do that and clients
+    /// retry at once, and more for clients that retry late; zero is [`no_cache`](Self::no_cache).
+    /// No record is replayed after its own [retention](Self::retention), whatever this says.
+    pub fn cache_staleness(mut self, staleness: Duration) -> Self {
+        self.settings.cache_staleness = staleness;
+        self
+    }
+
     /// Calls `hook` once for each covered request, with what became of it: for metrics.
     ///
     /// It runs on the request's path: keep it short. A panic in it is caught and logged.

@@ -134,6 +134,7 @@
 mod admission;
 mod body;
 mod builder;
+mod cache;
 mod conflict_policy;
 mod digest;
 #[cfg(feature = "axum")]

@@ -15,7 +15,11 @@ pub enum Outcome {
     /// The layer refused the request; the handler did not run for it.
     Refused(ProblemCode),
     /// A kept response was sent.
-    Replayed,
+    Replayed {
+        /// Whether it came from this process's memory, without asking the store
+        /// (see [`cache_bytes`](crate::IdempotencyLayerBuilder::cache_bytes)).
+        cached: bool,
+    },
     /// The handler ran, but lost its lease meanwhile; the client got the winner's answer.
     Superseded,
     /// The store failed and the handler ran without protection, as configured.

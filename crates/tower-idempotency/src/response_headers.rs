@@ -1,4 +1,4 @@
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tower_idempotency_core::ConfigError;
 
 /// The headers by which the layer marks its answers.
@@ -76,10 +76,10 @@ impl ResponseHeaders {
         }
     }
 
-    pub(crate) fn mark_replay<B>(&self, response: &mut Response<B>, omitted: bool) {
+    pub(crate) fn mark_replay(&self, headers: &mut HeaderMap, omitted: bool) {
         if let Ok(name) = &self.replay {
             let value = HeaderValue::from_static(if omitted { "omitted" } else { "true" });
-            response.headers_mut().insert(name.clone(), value);
+            headers.insert(name.clone(), value);
         }
     }
 }

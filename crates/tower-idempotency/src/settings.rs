@@ -17,6 +17,10 @@ use crate::{
 pub(crate) const DOCS_URL: &str =
     "https://docs.rs/tower-idempotency/latest/tower_idempotency/enum.ProblemCode.html";
 const MIB: usize = 1024 * 1024;
+/// Room for about thirty thousand responses of a kilobyte.
+const CACHE_BYTES: usize = 32 * MIB;
+/// Longer than most clients wait between two tries, shorter than an operator waits for an effect.
+const CACHE_STALENESS: Duration = Duration::from_secs(10);
 
 type Predicate = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 
@@ -56,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) fail_open: bool,
     pub(crate) wait: Option<WaitPolicy>,
     pub(crate) sweep: Option<SweepPolicy>,
+    pub(crate) cache_bytes: usize,
+    pub(crate) cache_staleness: Duration,
     pub(crate) hook: Option<OutcomeHook>,
 }
 
@@ -87,8 +93,15 @@ impl Settings {
             fail_open: false,
             wait: None,
             sweep: Some(SweepPolicy::default()),
+            cache_bytes: CACHE_BYTES,
+            cache_staleness: CACHE_STALENESS,
             hook: None,
         }
+    }
+
+    /// Tells whether anything can come out of a cache.
+    pub(crate) const fn caches(&self) -> bool {
+        self.cache_bytes > 0 && !self.cache_staleness.is_zero()
     }
 
     /// Refuses what cannot work.

@@ -9,8 +9,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Response};
 use http_body::Body;
 use tokio::sync::Semaphore;
+use tower_idempotency_core::Store;
 
-use crate::{Outcome, Problem, ProblemCode, ResponseBody, runtime::Runtime, settings::Settings};
+use crate::{
+    Outcome, Problem, ProblemCode, ResponseBody, cache::ReplayCache, runtime::Runtime,
+    settings::Settings,
+};
 
 #[derive(Debug)]
 pub(crate) struct Shared<St> {
@@ -19,19 +23,26 @@ pub(crate) struct Shared<St> {
     pub(crate) settings: Arc<Settings>,
     /// The places for duplicates that wait.
     pub(crate) places: Arc<Semaphore>,
+    /// Replays without asking the store, unless that is switched off or gains nothing.
+    pub(crate) cache: Option<Arc<ReplayCache>>,
 }
 
-impl<St> Shared<St> {
+impl<St: Store> Shared<St> {
     pub(crate) fn new(store: Arc<St>, runtime: Arc<Runtime>, settings: Settings) -> Self {
+        let is_cached = settings.caches() && !store.limits().in_process;
+        let cache = is_cached.then(|| runtime.cache(settings.cache_bytes));
         let places = settings.wait.as_ref().map_or(0, |wait| wait.waiters);
         Self {
             store,
             runtime,
             places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
             settings: Arc::new(settings),
+            cache,
         }
     }
+}
 
+impl<St> Shared<St> {
     /// Starts the description of a refusal.
     pub(crate) fn problem(&self, code: ProblemCode) -> Problem {
         Problem {

@@ -338,7 +338,7 @@ impl Fixture {
         self.control(&format!("resolve?record={id}{answer}")).await
     }
 
-    /// Returns how often each outcome was reported: `Executed(Stored)`, `Replayed`, ..
+    /// Returns how often each outcome was reported: `Executed(Stored)`, `Superseded`, ..
     pub async fn outcome(&self, outcome: &str) -> u64 {
         let outcomes: Value = self.control("outcomes").await;
         outcomes[outcome].as_u64().unwrap_or_default()

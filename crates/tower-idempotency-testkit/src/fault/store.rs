@@ -97,8 +97,11 @@ impl<St: Store> Store for FaultStore<St> {
             .await
     }
 
+    /// A store that can fail is treated like one that is elsewhere, wherever its records are.
     fn limits(&self) -> StoreLimits {
-        self.inner.limits()
+        let mut limits = self.inner.limits();
+        limits.in_process = false;
+        limits
     }
 }
 

@@ -6,14 +6,14 @@ use tokio::time::{Instant, sleep_until};
 use tower_idempotency_core::{Claim, ClaimRequest, Store, StoreError};
 
 use super::poll;
-use crate::shared::Shared;
+use crate::{cache::Known, shared::Shared};
 
 /// Claims the key; where the layer waits, an execution in progress is waited for.
 pub(super) async fn claim<St: Store>(
     shared: &Arc<Shared<St>>,
     request: &ClaimRequest,
 ) -> Result<Claim<St::Execution>, StoreError> {
-    let first = shared.store.claim(request).await?;
+    let first = ask(shared, request).await?;
     let (Claim::InProgress { .. }, Some(policy)) = (&first, &shared.settings.wait) else {
         return Ok(first);
     };
@@ -27,7 +27,7 @@ pub(super) async fn claim<St: Store>(
         // Registered before the store is asked: an end in between is not missed.
         let mut ended = pin!(waiter.ended.notified());
         ended.as_mut().enable();
-        let claim = shared.store.claim(request).await?;
+        let claim = ask(shared, request).await?;
         if !matches!(claim, Claim::InProgress { .. }) || Instant::now() >= deadline {
             return Ok(claim);
         }
@@ -36,6 +36,24 @@ pub(super) async fn claim<St: Store>(
             () = sleep_until(deadline) => {}
         }
     }
+}
+
+/// Claims the key, and remembers the response if one is kept.
+async fn ask<St: Store>(
+    shared: &Shared<St>,
+    request: &ClaimRequest,
+) -> Result<Claim<St::Execution>, StoreError> {
+    let Some(cache) = &shared.cache else {
+        return shared.store.claim(request).await;
+    };
+    // What the store says of the record's life counts from now at the earliest.
+    let asked = Instant::now();
+    let claim = shared.store.claim(request).await?;
+    if let Claim::Completed(kept) = &claim {
+        let known = Known::new(&shared.settings, request.fingerprint, asked, kept.remaining);
+        cache.keep_replayed(request.id, &kept.response, known);
+    }
+    Ok(claim)
 }
 
 /// Lengthens a pause by up to a quarter, so that processes do not ask in step.

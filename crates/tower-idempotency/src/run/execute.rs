@@ -60,6 +60,7 @@ impl<S, St: Store> Job<S, St> {
             shared,
             execution,
             id,
+            fingerprint: self.claim.fingerprint,
             wishes: handle.wishes(),
             may_run_again,
         };

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Guarded::run      in the connection's future: read the body, find the key
+//!   ├ cached        a kept response that is in memory
 //!   └ Job::run      in a task of its own from here on: claim, then one of
 //!       ├ replay    a kept response
 //!       ├ refuse    409, 422, 500, 503
@@ -92,6 +93,9 @@ impl<S, St> Guarded<S, St> {
             Ok(claim) => claim,
             Err(problem) => return Ok(self.shared.refuse(&problem)),
         };
+        if let Some(response) = replay::cached(&self.shared, &claim) {
+            return Ok(response);
+        }
         sweep::begin(&self.shared);
         let shared = Arc::clone(&self.shared);
         let job = Job {
@@ -210,7 +214,7 @@ impl<S, St: Store> Job<S, St> {
         let shared = &self.guarded.shared;
         let code = match claim {
             Claim::Completed(kept) => {
-                return replay::replay(shared, &kept.response, Outcome::Replayed);
+                return replay::replay(shared, &kept.response, Outcome::Replayed { cached: false });
             }
             Claim::InProgress { remaining } => {
                 return shared.refuse(&in_progress(shared, remaining.as_secs()));

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_idempotency_core::{
-    Completed, Execution, Failure, RecordId, Release, Settled, Store, StoreErrorKind,
+    Completed, Execution, Failure, Fingerprint, RecordId, Release, Settled, Store, StoreErrorKind,
     StoredResponse,
 };
 
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     Outcome, Problem, ProblemCode, ResponseBody, Settlement,
+    cache::Known,
     handle::{Fenced, Wishes},
     keep,
     settings::Settings,
@@ -53,6 +55,7 @@ pub(super) struct Settling<St: Store> {
     pub(super) shared: Arc<Shared<St>>,
     pub(super) execution: St::Execution,
     pub(super) id: RecordId,
+    pub(super) fingerprint: Fingerprint,
     pub(super) wishes: Wishes,
     pub(super) may_run_again: bool,
 }
@@ -109,11 +112,16 @@ impl<St: Store> Settling<St> {
     }
 
     async fn keep(mut self, completed: Completed) -> Settledness {
+        let begun = Instant::now();
         let error = match self.execution.complete(&completed).await {
-            Ok(Settled::Applied) if completed.response.is_tombstone() => {
-                return Settledness::Ours(Settlement::Tombstone);
+            Ok(Settled::Applied) => {
+                self.remember(&completed, begun);
+                return Settledness::Ours(if completed.response.is_tombstone() {
+                    Settlement::Tombstone
+                } else {
+                    Settlement::Stored
+                });
             }
-            Ok(Settled::Applied) => return Settledness::Ours(Settlement::Stored),
             Ok(Settled::Stale) => return Settledness::Stale,
             Err(error) => error,
         };
@@ -133,6 +141,15 @@ impl<St: Store> Settling<St> {
                     Settledness::Ours(Settlement::Pending)
                 }
             }
+        }
+    }
+
+    /// Lets a retry that comes to this process be answered without the store.
+    fn remember(&self, completed: &Completed, begun: Instant) {
+        if let Some(cache) = &self.shared.cache {
+            let life = completed.retention.duration();
+            let known = Known::new(&self.shared.settings, self.fingerprint, begun, life);
+            cache.keep_own(self.id, &completed.response, known);
         }
     }
 

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "axum")]
 mod axum_router;
+mod caching;
 mod configuration;
 mod faults;
 mod mechanics;
