@@ -10,6 +10,7 @@ mod ci;
 mod dependencies;
 mod features;
 mod house;
+mod instructions;
 mod licence;
 mod step;
 mod test;
@@ -36,6 +37,10 @@ enum Command {
     /// Kills, pauses and cuts off servers under load, and checks that every guarantee holds.
     #[command(disable_help_flag = true)]
     Chaos(chaos::Options),
+    /// Counts what each path of the layer costs, and compares it with the committed baseline.
+    ///
+    /// Counts are those of valgrind's callgrind, so the machine's load does not change them.
+    Instructions(instructions::Options),
     /// Runs what CI runs: formatting, lints, documentation, features, rules, and all tests.
     Ci,
 }
@@ -45,6 +50,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
         Command::Chaos(options) => chaos::run_chaos(&options),
+        Command::Instructions(options) => instructions::run_counts(&options),
         Command::Ci => ci::run_checks(),
     }
 }

@@ -1,0 +1,165 @@
+//! Whole requests through an axum router, with the layer and without it.
+
+use std::time::Duration;
+
+use axum::{Router, body::Body, routing::post};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use tokio::runtime::Runtime;
+use tower_idempotency::{IdempotencyLayer, Principal};
+use tower_idempotency_core::{
+    Claim, ClaimRequest, Completed, Execution, Fingerprint, IdempotencyKey, Retention, Scope,
+    Settled, Store, StoredResponse,
+};
+use tower_idempotency_memory::MemoryStore;
+use tower_layer::Identity;
+use tower_service::Service;
+
+use crate::Path;
+
+const BODY: &[u8] = &[b'a'; 200];
+
+/// The records that are kept at a time, once they have expired: the size of the maps is that of
+/// a small server, and stays so however many requests a measure needs.
+const RECORDS: usize = 20_000;
+
+/// Routers with a handler that answers 201 and 200 bytes.
+#[derive(Debug)]
+pub struct App {
+    runtime: Runtime,
+    bare: Router,
+    layered: Router,
+    covered: Router,
+    store: MemoryStore,
+    /// The next new key.
+    next: u64,
+}
+
+impl App {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let store = MemoryStore::builder().max_records(RECORDS).build()?;
+        let layer = IdempotencyLayer::builder(store.clone(), Principal::public())
+            .retention(Retention::For(Duration::from_millis(1)))
+            .build()?;
+        // A record that is there for the whole run.
+        let replayed = layer.customize().retention(Retention::Forever).build()?;
+        let handlers = Router::new()
+            .route("/payments", post(pay).put(pay))
+            .route("/awaiting", post(pay_later));
+        let kept = Router::new().route("/kept", post(pay)).layer(replayed);
+        let mut app = Self {
+            runtime,
+            bare: handlers.clone(),
+            layered: handlers.clone().layer(Identity::new()),
+            covered: handlers.layer(layer).merge(kept),
+            store,
+            next: 1,
+        };
+        app.run(Path::Replay, 1);
+        Ok(app)
+    }
+
+    pub(crate) fn run(&mut self, path: Path, iterations: u64) {
+        let Self {
+            runtime,
+            bare,
+            layered,
+            covered,
+            store,
+            next,
+        } = self;
+        runtime.block_on(async {
+            for _ in 0..iterations {
+                *next += 1;
+                match path {
+                    Path::Bare => send(bare, request(Method::POST, "/payments", None)).await,
+                    Path::BareLayered => {
+                        send(layered, request(Method::POST, "/payments", None)).await;
+                    }
+                    Path::Uncovered => send(covered, request(Method::PUT, "/payments", None)).await,
+                    Path::Unkeyed => send(covered, request(Method::POST, "/payments", None)).await,
+                    Path::Fresh => {
+                        send(covered, request(Method::POST, "/payments", Some(*next))).await;
+                    }
+                    Path::FreshAwaiting => {
+                        send(covered, request(Method::POST, "/awaiting", Some(*next))).await;
+                    }
+                    Path::Replay => send(covered, request(Method::POST, "/kept", Some(0))).await,
+                    _ => settle(store, *next).await,
+                }
+            }
+        });
+    }
+}
+
+async fn pay(body: Bytes) -> (StatusCode, [(header::HeaderName, &'static str); 2], Bytes) {
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::LOCATION, "/payments/17"),
+    ];
+    (StatusCode::CREATED, headers, body)
+}
+
+async fn pay_later(body: Bytes) -> (StatusCode, [(header::HeaderName, &'static str); 2], Bytes) {
+    tokio::task::yield_now().await;
+    pay(body).await
+}
+
+fn key(number: u64) -> String {
+    format!("{number:08x}-40d5-43e8-bc93-6894a57f9324")
+}
+
+fn request(method: Method, path: &'static str, key: Option<u64>) -> Request<Body> {
+    let mut request = Request::new(Body::from(BODY));
+    *request.method_mut() = method;
+    *request.uri_mut() = http::Uri::from_static(path);
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("200"));
+    if let Some(number) = key {
+        let key = HeaderValue::try_from(self::key(number)).expect("hex is a header's value");
+        headers.insert("idempotency-key", key);
+    }
+    request
+}
+
+async fn send(app: &mut Router, request: Request<Body>) {
+    // An axum router is always ready, and its errors are responses.
+    let response = app
+        .call(request)
+        .await
+        .unwrap_or_else(|never| match never {});
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let body = response.into_body().collect().await;
+    let body = body.expect("a body in memory can be read").to_bytes();
+    assert_eq!(body.len(), BODY.len());
+}
+
+/// Claims and completes a new key in the store, without the layer.
+async fn settle(store: &MemoryStore, number: u64) {
+    let key = IdempotencyKey::new(key(number)).expect("hex is a key");
+    let scope = Scope::new("alice", "POST /payments");
+    let mut request = ClaimRequest::new(scope, key, Fingerprint::OFF);
+    request.failed_retention = Retention::For(Duration::from_millis(1));
+    let Ok(Claim::Acquired(mut execution)) = store.claim(&request).await else {
+        panic!("a new key is free");
+    };
+    let mut headers = http::HeaderMap::new();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    let response = StoredResponse::new(StatusCode::CREATED, &headers, Bytes::from_static(BODY));
+    let completed = Completed::new(response, Retention::For(Duration::from_millis(1)));
+    let settled = execution.complete(&completed).await;
+    assert_eq!(settled.ok(), Some(Settled::Applied));
+}
