@@ -37,7 +37,12 @@ pub struct App {
 }
 
 impl App {
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    /// Makes the routers.
+    ///
+    /// # Errors
+    ///
+    /// None that could be helped: a layer that cannot be built.
+    pub fn new() -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
@@ -61,6 +66,13 @@ impl App {
         };
         app.run(Path::Replay, 1);
         Ok(app)
+    }
+
+    /// Makes one router for a server; the bare one is below `/bare`.
+    #[must_use]
+    pub fn into_server(self) -> Router {
+        self.covered
+            .merge(Router::new().route("/bare/payments", post(pay)))
     }
 
     pub(crate) fn run(&mut self, path: Path, iterations: u64) {
@@ -93,6 +105,28 @@ impl App {
                 }
             }
         });
+    }
+}
+
+impl Path {
+    /// Returns the whole request of this path as it goes over a connection.
+    #[must_use]
+    pub fn to_http(self, number: u64) -> String {
+        let (target, key) = match self {
+            Self::Bare => ("/bare/payments", None),
+            Self::Fresh => ("/payments", Some(number)),
+            Self::FreshAwaiting => ("/awaiting", Some(number)),
+            Self::Replay => ("/kept", Some(0)),
+            _ => ("/payments", None),
+        };
+        let key = key.map_or_else(String::new, |key| {
+            format!("idempotency-key: {}\r\n", self::key(key))
+        });
+        let body = "a".repeat(BODY.len());
+        format!(
+            "POST {target} HTTP/1.1\r\nhost: localhost\r\naccept: */*\r\n\
+             content-type: application/json\r\ncontent-length: 200\r\n{key}\r\n{body}"
+        )
     }
 }
 
