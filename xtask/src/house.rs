@@ -17,7 +17,7 @@ const FORBIDDEN: [&str; 4] = ["#[ignore", "#[should_panic", "TODO", "FIXME"];
 /// Checks the sizes of files and what must not be in them.
 pub(crate) fn check() -> Result<()> {
     let mut wrong = Vec::new();
-    for folder in ["crates", "examples", "tests", "xtask"] {
+    for folder in ["benches", "crates", "examples", "tests", "xtask"] {
         for file in sources(&root().join(folder)) {
             check_file(&file, &mut wrong)?;
         }

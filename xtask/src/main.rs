@@ -5,6 +5,7 @@
     reason = "this program talks to the person who runs it"
 )]
 
+mod bench;
 mod chaos;
 mod ci;
 mod dependencies;
@@ -41,6 +42,9 @@ enum Command {
     ///
     /// Counts are those of valgrind's callgrind, so the machine's load does not change them.
     Instructions(instructions::Options),
+    /// Measures the layer beside other designs, other projects' layers, and what Postgres can do.
+    #[command(disable_help_flag = true)]
+    Bench(bench::Options),
     /// Runs what CI runs: formatting, lints, documentation, features, rules, and all tests.
     Ci,
 }
@@ -51,6 +55,7 @@ fn main() -> Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Chaos(options) => chaos::run_chaos(&options),
         Command::Instructions(options) => instructions::run_counts(&options),
+        Command::Bench(options) => bench::run_bench(&options),
         Command::Ci => ci::run_checks(),
     }
 }

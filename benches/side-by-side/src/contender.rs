@@ -1,0 +1,110 @@
+/// Where a contender keeps its records.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Records {
+    /// It keeps none.
+    Nowhere,
+    /// In its own memory.
+    Memory,
+    /// In a SQLite file.
+    Sqlite,
+    /// In Postgres.
+    Postgres,
+}
+
+/// One of those that are compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Contender {
+    /// The name on the command line and in the reports.
+    pub name: &'static str,
+    /// What it does for a request with a key.
+    pub description: &'static str,
+    /// Where it keeps its records.
+    pub records: Records,
+    /// Whether it is measured with each size of the pool and keeps the best.
+    pub tuned: bool,
+    /// Whether its handler writes a row of its own.
+    pub business: bool,
+}
+
+impl Contender {
+    const fn new(name: &'static str, description: &'static str, records: Records) -> Self {
+        Self {
+            name,
+            description,
+            records,
+            tuned: false,
+            business: false,
+        }
+    }
+
+    const fn tuned(mut self) -> Self {
+        self.tuned = true;
+        self
+    }
+
+    const fn business(mut self) -> Self {
+        self.business = true;
+        self
+    }
+}
+
+/// All that the server of this package can be.
+pub const CONTENDERS: [Contender; 11] = [
+    Contender::new("bare", "axum without any layer", Records::Nowhere),
+    Contender::new("memory", "ours, memory store", Records::Memory),
+    Contender::new("sqlite", "ours, SQLite store", Records::Sqlite),
+    Contender::new("leased", "ours, Postgres store", Records::Postgres),
+    Contender::new(
+        "leased-uncached",
+        "ours, Postgres store, without the layer's cache",
+        Records::Postgres,
+    ),
+    Contender::new(
+        "fenced",
+        "ours, Postgres store; business insert and complete_in in the handler's transaction",
+        Records::Postgres,
+    )
+    .tuned()
+    .business(),
+    Contender::new(
+        "transactional",
+        "ours, Postgres store; business insert in the layer's transaction",
+        Records::Postgres,
+    )
+    .tuned()
+    .business(),
+    Contender::new(
+        "select-insert-update",
+        "SELECT the key; INSERT it as in progress; run; UPDATE with the response",
+        Records::Postgres,
+    )
+    .tuned(),
+    Contender::new(
+        "insert-update",
+        "INSERT the key ON CONFLICT DO NOTHING; run; UPDATE with the response",
+        Records::Postgres,
+    )
+    .tuned(),
+    Contender::new(
+        "zero-to-production",
+        "one transaction: INSERT the key ON CONFLICT DO NOTHING, business insert, UPDATE",
+        Records::Postgres,
+    )
+    .tuned()
+    .business(),
+    Contender::new(
+        "business-insert",
+        "no idempotency; business insert in a transaction of its own",
+        Records::Postgres,
+    )
+    .tuned()
+    .business(),
+];
+
+/// Returns the contender of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<Contender> {
+    CONTENDERS.into_iter().find(|each| each.name == name)
+}

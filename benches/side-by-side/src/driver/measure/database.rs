@@ -1,0 +1,164 @@
+//! The throw-away Postgres server, with a database for each contender.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use throwaway_postgres::{Binaries, Server};
+use tokio::runtime::Runtime;
+
+/// What Postgres keeps its data on.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Medium {
+    /// The folder of `--data-dir`.
+    Disk,
+    /// Memory, where flushing costs nothing.
+    Tmpfs,
+}
+
+impl Medium {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Tmpfs => "tmpfs",
+        }
+    }
+}
+
+/// The same for all: durable commits, and no checkpoint within a round.
+pub(crate) const SETTINGS: [(&str, &str); 10] = [
+    ("fsync", "on"),
+    ("synchronous_commit", "on"),
+    ("full_page_writes", "on"),
+    ("shared_buffers", "1GB"),
+    ("min_wal_size", "1GB"),
+    ("max_wal_size", "6GB"),
+    ("checkpoint_timeout", "1d"),
+    ("max_connections", "1500"),
+    // Not those of the throw-away servers of the tests.
+    ("dynamic_shared_memory_type", "posix"),
+    ("autovacuum", "on"),
+];
+
+pub(crate) struct Database {
+    server: Server,
+    runtime: Runtime,
+    admin: PgConnection,
+}
+
+impl Database {
+    pub(crate) fn start(binaries: &Binaries, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let server = Server::start_with(binaries, folder, &SETTINGS)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let admin = runtime.block_on(PgConnection::connect(&server.url()))?;
+        Ok(Self {
+            server,
+            runtime,
+            admin,
+        })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.server.folder()
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    pub(crate) fn pid(&self) -> Result<u32> {
+        self.server.pid()
+    }
+
+    pub(crate) fn version(&mut self) -> Result<String> {
+        self.text("SHOW server_version")
+    }
+
+    /// Removes the database of this name.
+    pub(crate) fn drop(&mut self, name: &str) -> Result<()> {
+        self.run(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))
+    }
+
+    /// Makes an empty database in place of the one of this name, and returns its address.
+    pub(crate) fn fresh(&mut self, name: &str) -> Result<String> {
+        self.drop(name)?;
+        self.run(&format!("CREATE DATABASE \"{name}\""))?;
+        Ok(self.url(name))
+    }
+
+    pub(crate) fn url(&self, name: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port())
+    }
+
+    /// Empties all tables of the database of this name.
+    pub(crate) fn empty(&mut self, name: &str) -> Result<()> {
+        let sql = "SELECT 'TRUNCATE ' || string_agg(format('%I', tablename), ', ') \
+                   || ' RESTART IDENTITY' FROM pg_tables WHERE schemaname = 'public'";
+        self.within(name, async |connection| {
+            let row = sqlx::query(sql).fetch_one(&mut *connection).await?;
+            if let Some(truncate) = row.try_get::<Option<String>, _>(0)? {
+                sqlx::raw_sql(AssertSqlSafe(truncate))
+                    .execute(connection)
+                    .await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs statements in the database of this name.
+    pub(crate) fn run_in(&mut self, name: &str, sql: &str) -> Result<()> {
+        self.within(name, async |connection| {
+            let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+            sql.execute(connection).await?;
+            Ok(())
+        })
+    }
+
+    /// Writes all dirty pages, so that no round pays for another one's.
+    pub(crate) fn checkpoint(&mut self) -> Result<()> {
+        self.run("CHECKPOINT")
+    }
+
+    /// Returns the position of the log in bytes, and of the last checkpoint.
+    pub(crate) fn position(&mut self) -> Result<(u64, String)> {
+        let sql = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, \
+                   checkpoint_lsn::text FROM pg_control_checkpoint()";
+        let row = self
+            .runtime
+            .block_on(sqlx::query(sql).fetch_one(&mut self.admin))?;
+        let bytes: i64 = row.try_get(0)?;
+        Ok((bytes.unsigned_abs(), row.try_get(1)?))
+    }
+
+    fn within(
+        &mut self,
+        name: &str,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<()>,
+    ) -> Result<()> {
+        let url = self.url(name);
+        self.runtime.block_on(async {
+            let mut connection = PgConnection::connect(&url).await?;
+            work(&mut connection).await?;
+            Ok(connection.close().await?)
+        })
+    }
+
+    fn run(&mut self, sql: &str) -> Result<()> {
+        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let done = self.runtime.block_on(query.execute(&mut self.admin));
+        done.map(drop).with_context(|| sql.to_owned())
+    }
+
+    fn text(&mut self, sql: &'static str) -> Result<String> {
+        let row = self
+            .runtime
+            .block_on(sqlx::query(sql).fetch_one(&mut self.admin))?;
+        Ok(row.try_get(0)?)
+    }
+}

@@ -1,0 +1,17 @@
+//! Measuring one contender for one round.
+
+mod cpu;
+mod database;
+mod machine;
+mod pgbench;
+mod round;
+mod server;
+
+pub(crate) use {
+    cpu::Cpu,
+    database::{Database, Medium, SETTINGS},
+    machine::{Machine, fdatasync},
+    pgbench::{FLOORS, Floor},
+    round::{Load, Round, Workload, measure},
+    server::{Programs, RunningServer, Setup},
+};

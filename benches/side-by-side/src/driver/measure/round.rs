@@ -1,0 +1,153 @@
+//! One contender under load for some seconds.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+
+use super::{Cpu, Database, RunningServer};
+use crate::load::{Generator, Key, Keys, Outcome, Span, uuid};
+
+/// What the requests are like.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Workload {
+    /// Each has a key that nobody has used.
+    Fresh,
+    /// Each has a key that has been answered.
+    Replays,
+    /// None has a key.
+    Unkeyed,
+}
+
+/// How many keys are answered before replays are measured.
+const PREPARED: usize = 1000;
+const CREATED: u16 = 201;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) workload: Workload,
+    /// Whether a replay has to say that it is one: who keeps nothing replays nothing.
+    pub(crate) marks_replays: bool,
+    pub(crate) connections: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) time: Duration,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Round {
+    pub(crate) requests: u64,
+    /// Requests a second.
+    pub(crate) rate: f64,
+    /// Latencies, in microseconds.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    /// CPU time of the contender for each request, in microseconds.
+    pub(crate) server_cpu: f64,
+    /// CPU time of all of Postgres for each request, in microseconds.
+    pub(crate) postgres_cpu: f64,
+    /// Bytes of log for each request.
+    pub(crate) wal: f64,
+}
+
+struct Meters {
+    server: Cpu,
+    postgres: Cpu,
+    log: u64,
+    checkpoint: String,
+}
+
+/// Runs the load, and fails if any answer is not what it has to be.
+pub(crate) fn measure(
+    server: &RunningServer,
+    database: &mut Database,
+    load: Load,
+) -> Result<Round> {
+    let keys = match load.workload {
+        Workload::Fresh => Keys::Fresh,
+        Workload::Unkeyed => Keys::None,
+        Workload::Replays => Keys::Replayed(prepare(server)?),
+    };
+    let replayed = load.workload == Workload::Replays && load.marks_replays;
+    let generator = Generator::connect(server.address, load.connections, keys, CREATED, replayed)?;
+    let from = Instant::now() + load.warm_up;
+    let to = from + load.time;
+    let running = thread::spawn(move || generator.run(Span { from, to }));
+    sleep_until(from);
+    let before = Meters::read(server, database)?;
+    sleep_until(to);
+    let after = Meters::read(server, database)?;
+    let outcome = running
+        .join()
+        .map_err(|_| anyhow!("the load generator panicked"))??;
+    check(&outcome)?;
+    if before.checkpoint != after.checkpoint {
+        bail!("a checkpoint fell into the round");
+    }
+    Ok(round(&outcome, load.time, &before, &after))
+}
+
+/// Has keys answered, and returns them.
+fn prepare(server: &RunningServer) -> Result<Arc<Vec<Key>>> {
+    let mut random = fastrand::Rng::new();
+    let keys: Vec<_> = (0..PREPARED).map(|_| uuid(&mut random)).collect();
+    let keys = Arc::new(keys);
+    let once = Keys::Once(Arc::clone(&keys));
+    let generator = Generator::connect(server.address, 32, once, CREATED, false)?;
+    let from = Instant::now();
+    let to = from + Duration::from_secs(60);
+    let outcome = generator.run(Span { from, to })?;
+    check(&outcome).context("keys could not be prepared")?;
+    Ok(keys)
+}
+
+fn check(outcome: &Outcome) -> Result<()> {
+    if let Some(error) = &outcome.first_error {
+        bail!("{} wrong answers, the first: {error}", outcome.errors);
+    }
+    if outcome.latencies.count() == 0 {
+        bail!("nothing was answered in time");
+    }
+    Ok(())
+}
+
+fn round(outcome: &Outcome, time: Duration, before: &Meters, after: &Meters) -> Round {
+    let requests = outcome.latencies.count();
+    let quantile = |part| outcome.latencies.quantile(part).as_secs_f64() * 1e6;
+    let each = |total: f64| total / requests as f64;
+    let micros = |now: &Cpu, then: &Cpu| now.since(then).as_secs_f64() * 1e6;
+    Round {
+        requests,
+        rate: requests as f64 / time.as_secs_f64(),
+        p50: quantile(0.5),
+        p99: quantile(0.99),
+        p999: quantile(0.999),
+        server_cpu: each(micros(&after.server, &before.server)),
+        postgres_cpu: each(micros(&after.postgres, &before.postgres)),
+        wal: each((after.log - before.log) as f64),
+    }
+}
+
+impl Meters {
+    fn read(server: &RunningServer, database: &mut Database) -> Result<Self> {
+        let server = Cpu::of(server.pid());
+        let postgres = Cpu::of_family(database.pid()?);
+        let (log, checkpoint) = database.position()?;
+        Ok(Self {
+            server,
+            postgres,
+            log,
+            checkpoint,
+        })
+    }
+}
+
+fn sleep_until(moment: Instant) {
+    thread::sleep(moment.saturating_duration_since(Instant::now()));
+}
