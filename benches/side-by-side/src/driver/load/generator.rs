@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpStream as Blocking},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -17,11 +18,20 @@ use super::{
 /// How long an answer may take, whatever the load.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// When to send, and which part of it counts.
+/// Which part of a run counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     pub(crate) from: Instant,
     pub(crate) to: Instant,
+}
+
+/// What others see of a run, and how they end it.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    /// How many requests have been answered, within the span or not.
+    pub(crate) answered: AtomicU64,
+    /// Whether no more are sent.
+    pub(crate) stop: AtomicBool,
 }
 
 /// What became of all requests.
@@ -78,8 +88,8 @@ impl Generator {
         })
     }
 
-    /// Sends until the span ends, or there are no more keys, and waits for all answers.
-    pub(crate) fn run(mut self, span: Span) -> Result<Outcome> {
+    /// Sends until it is stopped, or there are no more keys, and waits for all answers.
+    pub(crate) fn run(mut self, span: Span, control: &Control) -> Result<Outcome> {
         for index in 0..self.connections.len() {
             self.send(index, Instant::now());
         }
@@ -92,13 +102,13 @@ impl Generator {
                 break;
             }
             for event in &events {
-                self.serve(event.token().0, span);
+                self.serve(event.token().0, span, control);
             }
         }
         Ok(self.outcome)
     }
 
-    fn serve(&mut self, index: usize, span: Span) {
+    fn serve(&mut self, index: usize, span: Span, control: &Control) {
         match self.connections[index].read(&mut self.buffer) {
             Progress::Waiting => {}
             Progress::Answered(head) => {
@@ -111,7 +121,8 @@ impl Generator {
                 {
                     self.outcome.latencies.record(now - sent);
                 }
-                if now < span.to {
+                control.answered.fetch_add(1, Ordering::Relaxed);
+                if !control.stop.load(Ordering::Relaxed) {
                     self.send(index, now);
                 }
             }

@@ -10,7 +10,7 @@ mod request;
 mod response;
 
 pub(crate) use {
-    generator::{Generator, Outcome, Span},
+    generator::{Control, Generator, Outcome, Span},
     histogram::Histogram,
     request::{Key, Keys, Request, uuid},
 };

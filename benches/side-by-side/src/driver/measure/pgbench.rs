@@ -32,17 +32,17 @@ const TABLE: &str = "CREATE TABLE requests (
 
 const INSERT: &str = "\\set key random(1, 9000000000000000000)
 INSERT INTO requests (principal, key, fingerprint) \
-VALUES ('Bearer 0123456789abcdef0123456789abcdef', 'key-' || :key, \
+VALUES ('Bearer 0123456789abcdef0123456789abcdef', 'key-' || :key::bigint, \
 '\\x0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef') ON CONFLICT DO NOTHING;
 ";
 
 const INSERT_UPDATE: &str = "\\set key random(1, 9000000000000000000)
 INSERT INTO requests (principal, key, fingerprint) \
-VALUES ('Bearer 0123456789abcdef0123456789abcdef', 'key-' || :key, \
+VALUES ('Bearer 0123456789abcdef0123456789abcdef', 'key-' || :key::bigint, \
 '\\x0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef') ON CONFLICT DO NOTHING;
 UPDATE requests SET status = 201, headers = 'content-type:application/json', \
 body = convert_to(repeat('x', 200), 'UTF8') \
-WHERE principal = 'Bearer 0123456789abcdef0123456789abcdef' AND key = 'key-' || :key;
+WHERE principal = 'Bearer 0123456789abcdef0123456789abcdef' AND key = 'key-' || :key::bigint;
 ";
 
 pub(crate) const FLOORS: [Floor; 2] = [
@@ -120,7 +120,7 @@ impl Floor {
         pgbench.args(["-T", &time.as_secs().max(1).to_string()]);
         pgbench.arg("-f").arg(script).arg(self.name);
         pgbench.stdin(Stdio::null()).stdout(Stdio::piped());
-        let child = pgbench.stderr(Stdio::null()).spawn();
+        let child = pgbench.stderr(Stdio::piped()).spawn();
         child.with_context(|| format!("cannot run {}", program.display()))
     }
 }
@@ -138,7 +138,9 @@ fn wait(mut child: Child, bound: Duration) -> Result<String> {
     }
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!("pgbench failed: {}", output.status);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let first = errors.lines().next().unwrap_or_default();
+        bail!("pgbench failed: {}: {first}", output.status);
     }
     Ok(String::from_utf8(output.stdout)?)
 }

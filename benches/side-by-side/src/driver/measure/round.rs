@@ -1,7 +1,7 @@
 //! One contender under load for some seconds.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{Cpu, Database, RunningServer};
-use crate::load::{Generator, Key, Keys, Outcome, Span, uuid};
+use crate::load::{Control, Generator, Key, Keys, Outcome, Span, uuid};
 
 /// What the requests are like.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -56,10 +56,12 @@ pub(crate) struct Round {
     pub(crate) wal: f64,
 }
 
+/// Readings, each with the number of requests so far: on a busy machine they are late, and not
+/// all at once.
 struct Meters {
-    server: Cpu,
-    postgres: Cpu,
-    log: u64,
+    server: (u64, Cpu),
+    postgres: (u64, Cpu),
+    log: (u64, u64),
     checkpoint: String,
 }
 
@@ -78,15 +80,20 @@ pub(crate) fn measure(
     let generator = Generator::connect(server.address, load.connections, keys, CREATED, replayed)?;
     let from = Instant::now() + load.warm_up;
     let to = from + load.time;
-    let running = thread::spawn(move || generator.run(Span { from, to }));
+    let control = Arc::new(Control::default());
+    let shared = Arc::clone(&control);
+    let running = thread::spawn(move || generator.run(Span { from, to }, &shared));
     sleep_until(from);
-    let before = Meters::read(server, database)?;
+    let before = Meters::read(server, database, &control)?;
     sleep_until(to);
-    let after = Meters::read(server, database)?;
+    let after = Meters::read(server, database, &control);
+    // The load goes on until all is read.
+    control.stop.store(true, Ordering::Relaxed);
     let outcome = running
         .join()
         .map_err(|_| anyhow!("the load generator panicked"))??;
     check(&outcome)?;
+    let after = after?;
     if before.checkpoint != after.checkpoint {
         bail!("a checkpoint fell into the round");
     }
@@ -102,7 +109,7 @@ fn prepare(server: &RunningServer) -> Result<Arc<Vec<Key>>> {
     let generator = Generator::connect(server.address, 32, once, CREATED, false)?;
     let from = Instant::now();
     let to = from + Duration::from_secs(60);
-    let outcome = generator.run(Span { from, to })?;
+    let outcome = generator.run(Span { from, to }, &Control::default())?;
     check(&outcome).context("keys could not be prepared")?;
     Ok(keys)
 }
@@ -120,29 +127,34 @@ fn check(outcome: &Outcome) -> Result<()> {
 fn round(outcome: &Outcome, time: Duration, before: &Meters, after: &Meters) -> Round {
     let requests = outcome.latencies.count();
     let quantile = |part| outcome.latencies.quantile(part).as_secs_f64() * 1e6;
-    let each = |total: f64| total / requests as f64;
-    let micros = |now: &Cpu, then: &Cpu| now.since(then).as_secs_f64() * 1e6;
+    let each = |total: f64, (from, to): (u64, u64)| total / (to - from) as f64;
+    let cpu = |then: &(u64, Cpu), now: &(u64, Cpu)| {
+        each(now.1.since(&then.1).as_secs_f64() * 1e6, (then.0, now.0))
+    };
+    let written = (after.log.1 - before.log.1) as f64;
     Round {
         requests,
         rate: requests as f64 / time.as_secs_f64(),
         p50: quantile(0.5),
         p99: quantile(0.99),
         p999: quantile(0.999),
-        server_cpu: each(micros(&after.server, &before.server)),
-        postgres_cpu: each(micros(&after.postgres, &before.postgres)),
-        wal: each((after.log - before.log) as f64),
+        server_cpu: cpu(&before.server, &after.server),
+        postgres_cpu: cpu(&before.postgres, &after.postgres),
+        wal: each(written, (before.log.0, after.log.0)),
     }
 }
 
 impl Meters {
-    fn read(server: &RunningServer, database: &mut Database) -> Result<Self> {
-        let server = Cpu::of(server.pid());
-        let postgres = Cpu::of_family(database.pid()?);
+    fn read(server: &RunningServer, database: &mut Database, control: &Control) -> Result<Self> {
+        let answered = || control.answered.load(Ordering::Relaxed);
+        let pid = database.pid()?;
+        let server = (answered(), Cpu::of(server.pid()));
+        let postgres = (answered(), Cpu::of_family(pid));
         let (log, checkpoint) = database.position()?;
         Ok(Self {
             server,
             postgres,
-            log,
+            log: (answered(), log),
             checkpoint,
         })
     }
