@@ -40,7 +40,7 @@ const INSERT_UPDATE: &str = "\\set key random(1, 9000000000000000000)
 INSERT INTO requests (principal, key, fingerprint) \
 VALUES ('Bearer 0123456789abcdef0123456789abcdef', 'key-' || :key::bigint, \
 '\\x0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef') ON CONFLICT DO NOTHING;
-UPDATE requests SET status = 201, headers = 'content-type:application/json', \
+UPDATE requests SET status = 201, headers = 'content-type=application/json', \
 body = convert_to(repeat('x', 200), 'UTF8') \
 WHERE principal = 'Bearer 0123456789abcdef0123456789abcdef' AND key = 'key-' || :key::bigint;
 ";
@@ -87,7 +87,7 @@ impl Floor {
         let output = wait(child, time + Duration::from_secs(60))?;
         let (end, _) = database.position()?;
         let _ = fs::remove_file(&script);
-        let rate = number(&output, "tps = ").context("pgbench says no rate")?;
+        let rate = number(&output, "tps = ").with_context(|| format!("pgbench says no rate: {output}"))?;
         let requests = number(&output, "actually processed: ").context("pgbench says no count")?;
         let latency = number(&output, "latency average = ").unwrap_or(0.0);
         Ok(Round {
