@@ -73,6 +73,10 @@ pub enum RowClaim<T, W> {
 /// }
 /// # let _ = redeem;
 /// ```
+#[expect(
+    clippy::manual_async_fn,
+    reason = "the compiler sees that the future is `Send` where this is said here"
+)]
 pub fn claim_row<'q, DB, A, T, W, U, Y>(
     connection: A,
     update: QueryAs<'q, DB, T, U>,

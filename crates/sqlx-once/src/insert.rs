@@ -101,6 +101,10 @@ impl<T> Once<T> {
 /// }
 /// # let _ = save;
 /// ```
+#[expect(
+    clippy::manual_async_fn,
+    reason = "the compiler sees that the future is `Send` where this is said here"
+)]
 pub fn insert_or_fetch<'q, DB, A, T, I, F>(
     connection: A,
     insert: QueryAs<'q, DB, T, I>,

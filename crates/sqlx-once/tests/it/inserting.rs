@@ -85,7 +85,7 @@ both! {
 
     async fn any_other_violation_stays_the_error_that_it_is(db: Db) {
         db.sql(TABLE).await;
-        save(&db.pool, Some("t"), "first", Some(7)).await.unwrap();
+        let _first = save(&db.pool, Some("t"), "first", Some(7)).await.unwrap();
         let error = save(&db.pool, Some("another"), "second", Some(7)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Database);
         let name = if db.is_postgres { "entries_number_key" } else { "entries.number" };
@@ -95,7 +95,7 @@ both! {
 
     async fn a_row_that_is_not_found_after_all_is_an_error(db: Db) {
         db.sql(TABLE).await;
-        save(&db.pool, Some("t"), "first", None).await.unwrap();
+        let _first = save(&db.pool, Some("t"), "first", None).await.unwrap();
         let insert = "INSERT INTO entries (token, note) VALUES ('t', 'second')
             ON CONFLICT (token) WHERE token IS NOT NULL DO NOTHING RETURNING note";
         let fetch = "SELECT note FROM entries WHERE token = 'another'";
@@ -178,7 +178,7 @@ fn above_read_committed_the_error_says_to_run_all_of_it_again() {
             let mut late = db.pool.begin_with(begin).await.unwrap();
             let look = sqlx::query("SELECT count(*) FROM entries");
             look.execute(&mut *late).await.unwrap();
-            save(&db.pool, Some("t"), "first", None).await.unwrap();
+            let _first = save(&db.pool, Some("t"), "first", None).await.unwrap();
             let error = save(&mut late, Some("t"), "late", None).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Serialization, "{level}");
         }
@@ -193,7 +193,7 @@ fn in_sqlite_a_transaction_that_read_first_is_told_to_run_again() {
         let mut late = db.pool.begin().await.unwrap();
         let look = sqlx::query("SELECT count(*) FROM entries");
         look.execute(&mut *late).await.unwrap();
-        save(&db.pool, Some("t"), "first", None).await.unwrap();
+        let _first = save(&db.pool, Some("t"), "first", None).await.unwrap();
         let error = save(&mut late, Some("t"), "late", None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Serialization);
     });
