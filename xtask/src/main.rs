@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod browser;
 mod chaos;
 mod ci;
 mod dependencies;
@@ -45,6 +46,11 @@ enum Command {
     /// Measures the layer beside other designs, other projects' layers, and what Postgres can do.
     #[command(disable_help_flag = true)]
     Bench(bench::Options),
+    /// Tests the browser client in Node, and with quickstart's page in Chromium.
+    ///
+    /// Needs Node and npm, and Chromium for the second half; says `SKIPPED` for what it cannot run.
+    /// Installs Chromium where `CI` is set and apt may be used.
+    Browser,
     /// Runs what CI runs: formatting, lints, documentation, features, rules, and all tests.
     Ci,
 }
@@ -56,6 +62,7 @@ fn main() -> Result<()> {
         Command::Chaos(options) => chaos::run_chaos(&options),
         Command::Instructions(options) => instructions::run_counts(&options),
         Command::Bench(options) => bench::run_bench(&options),
+        Command::Browser => browser::check(),
         Command::Ci => ci::run_checks(),
     }
 }

@@ -16,6 +16,8 @@ export interface SendOptions {
    * shorter if somebody waits in front of it: a later press goes on with the same key.
    */
   totalMs?: number;
+  /** How many tries at most. Default: as many as there is time for; 1 leaves retries to people. */
+  maxTries?: number;
   /** How long one try may take, in milliseconds. Default: 20 000. Longer for large uploads. */
   tryMs?: number;
   /** The longest first pause, in milliseconds; each one may be twice as long. Default: 300. */
@@ -91,7 +93,8 @@ export async function send(
   init: SendInit = {},
   options: SendOptions = {},
 ): Promise<Result> {
-  const { totalMs = 60_000, tryMs = 20_000, firstPauseMs = 300, longestPauseMs = 8_000 } = options;
+  const { totalMs = 60_000, maxTries, tryMs = 20_000, firstPauseMs = 300 } = options;
+  const { longestPauseMs = 8_000 } = options;
   const request = { method: "POST", ...init };
   // Otherwise a mistake would look like a connection that keeps breaking.
   new Request(input, { ...request, signal: null });
@@ -114,7 +117,8 @@ export async function send(
     if (response && !isWorthRetrying(response, code)) return finish(response, code);
     if (response ? response.status !== 429 : !isOffline) unsure = true;
     const pause = (response ? retryAfterMs(response) : 0) + Math.random() * longest;
-    if (signal?.aborted || performance.now() + pause >= end) return stop(reply.error);
+    const isOver = tries === maxTries || performance.now() + pause >= end;
+    if (isOver || signal?.aborted) return stop(reply.error);
     await sleep(pause, signal);
     if (!signal?.aborted) response?.body?.cancel().catch(() => {});
   }
