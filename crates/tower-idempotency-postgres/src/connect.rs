@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    PgPool,
+    Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tower_idempotency_core::StoreError;
@@ -13,6 +13,10 @@ use crate::{builder::OPERATION_TIMEOUT, error};
 /// Shorter than the store's bound, so that the server gives up before the client does.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(2_000);
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(4_000);
+
+/// How long a connection was idle that is tested before it is used: a round trip that a busy one
+/// need not pay. If it broke in that time, the statement that finds out is run again on another one.
+const TESTED_AFTER: Duration = Duration::from_secs(1);
 
 pub(crate) async fn pool(url: &str) -> Result<PgPool, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(error::store_error)?;
@@ -29,6 +33,15 @@ pub(crate) async fn pool_with(options: PgConnectOptions) -> Result<PgPool, Store
     ]);
     PgPoolOptions::new()
         .acquire_timeout(OPERATION_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, seen| {
+            Box::pin(async move {
+                if seen.idle_for >= TESTED_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(options)
         .await
         .map_err(error::store_error)

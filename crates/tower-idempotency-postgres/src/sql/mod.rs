@@ -17,7 +17,7 @@ use std::{fmt::Write, sync::Arc};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-use tower_idempotency_core::RecordId;
+use tower_idempotency_core::{LeaseToken, RecordId};
 
 use crate::{
     sabotage::{self, Guard},
@@ -55,8 +55,8 @@ pub(crate) struct Sql {
     pub(crate) forget: Text,
     pub(crate) load_steps_beside: Text,
     pub(crate) held_locks: Text,
-    try_lock: Text,
-    find: Text,
+    pub(crate) find: Text,
+    lock_and_mark: Text,
 }
 
 /// One statement; cheap to hand to the driver.
@@ -106,14 +106,26 @@ impl Sql {
             forget: text(transactional::FORGET),
             load_steps_beside: text(transactional::LOAD_STEPS_BESIDE),
             held_locks: text(&transactional::HELD_LOCKS.replace("/* lock */", transactional::LOCK)),
-            try_lock: text(&transactional::TRY_LOCK.replace("/* lock */", transactional::LOCK)),
             find: text(transactional::FIND),
+            lock_and_mark: text(
+                &transactional::LOCK_AND_MARK.replace("/* lock */", transactional::LOCK),
+            ),
         }
     }
 
-    /// Returns the statements that try a key's lock and then read its record, with the identity
-    /// written into them: for the simple protocol, which carries both in one round trip.
-    pub(crate) fn look_literally(&self, id: &RecordId) -> String {
+    /// Returns the statement that tries a key's lock, with the key's number and the mark written
+    /// into it: for the simple protocol, which carries it together with `BEGIN`.
+    pub(crate) fn lock_literally(&self, id: &RecordId, mark: LeaseToken) -> String {
+        let number = format!("'{}'::bigint", lock_number(id));
+        self.lock_and_mark
+            .0
+            .replace("/* number */", &number)
+            .replace("/* mark */", &mark.as_uuid().to_string())
+    }
+
+    /// Returns the statement that reads a record, with the identity written into it: for poolers
+    /// behind which preparing it would cost a round trip each time.
+    pub(crate) fn find_literally(&self, id: &RecordId) -> String {
         let mut literal = String::with_capacity(80);
         literal.push_str("'\\x");
         for byte in id.as_bytes() {
@@ -121,9 +133,7 @@ impl Sql {
             let _ = write!(literal, "{byte:02x}");
         }
         literal.push_str("'::bytea");
-        let number = format!("'{}'::bigint", lock_number(id));
-        let try_lock = self.try_lock.0.replace("/* number */", &number);
-        format!("{try_lock}; {}", self.find.0.replace("/* id */", &literal))
+        self.find.0.replace("$1", &literal)
     }
 }
 
@@ -190,8 +200,8 @@ mod tests {
             &sql.forget,
             &sql.load_steps_beside,
             &sql.held_locks,
-            &sql.try_lock,
             &sql.find,
+            &sql.lock_and_mark,
         ];
         for Text(text) in all {
             let text = text.to_lowercase();

@@ -6,22 +6,28 @@ pub(super) const LOCK: &str =
     "((number # ('/* schema. */idempotency_keys'::regclass::oid::bigint << 32))
          | '-9223372036854775808'::bigint)";
 
-/// Tries a key's lock, which lasts as long as the transaction.
-pub(super) const TRY_LOCK: &str = "
-SELECT pg_try_advisory_xact_lock(/* lock */) AS ours
+/// Tries a key's lock, which lasts as long as the transaction, and marks the transaction with what
+/// the claim gave if it was to be had.
+pub(super) const LOCK_AND_MARK: &str = "
+SELECT set_config('tower_idempotency.token',
+                  CASE WHEN pg_try_advisory_xact_lock(/* lock */) THEN '/* mark */' ELSE '' END,
+                  true)
 FROM (VALUES (/* number */)) AS asked (number)";
 
-/// Reads the record for a transactional claim, which has the key's lock already.
+/// Reads the mark, and the record if there is one, for whoever has tried the key's lock before:
+/// a statement of its own, so that it sees what the last holder of the lock has committed.
+///
+/// `$1` id.
 pub(super) const FIND: &str = "
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-SELECT state, token, fingerprint, attempt, takeover, expires_at <= now AS expired,
+SELECT current_setting('tower_idempotency.token', true) AS mark,
+       state, token, fingerprint, attempt, takeover, expires_at <= now AS expired,
        coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint
            AS remaining_ms,
        floor(extract(epoch FROM nullif(expires_at, 'infinity') - now) * 1000000)::bigint
            AS life_us,
        response_status, response_head, response_body
-FROM /* schema. */idempotency_keys, clock
-WHERE id = /* id */";
+FROM clock_timestamp() AS clock (now)
+LEFT JOIN /* schema. */idempotency_keys ON id = $1";
 
 /// Keeps a response in the handler's transaction.
 ///

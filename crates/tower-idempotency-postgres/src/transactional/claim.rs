@@ -60,8 +60,7 @@ pub(crate) async fn claim(
 }
 
 async fn begin(transactional: &Transactional, request: &ClaimRequest) -> sqlx::Result<Begun> {
-    let mark = request.token.as_uuid().to_string();
-    let (open, seen) = OpenTransaction::begin(transactional, &request.id, &mark).await?;
+    let (open, seen) = OpenTransaction::begin(transactional, &request.id, request.token).await?;
     let refused = match judge(seen, request) {
         Ok(Ok((attempt, seen))) => {
             return Ok(Begun::Ours {

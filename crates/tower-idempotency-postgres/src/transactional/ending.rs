@@ -82,8 +82,8 @@ async fn keep_refusal(owner: &Owner, completed: &Completed) -> Result<Ending, St
     let bound = owner.transactional.shared.operation_timeout;
     let id = &owner.request.id;
     let kept = async {
-        let mark = owner.mark();
-        let (mut open, seen) = OpenTransaction::begin(&owner.transactional, id, &mark).await?;
+        let mark = owner.request.token;
+        let (mut open, seen) = OpenTransaction::begin(&owner.transactional, id, mark).await?;
         let kept = if seen.ours {
             Some(try_to_keep(owner, &mut open, completed).await?)
         } else {
@@ -113,7 +113,7 @@ async fn keep(
     if try_to_keep(owner, open, completed).await? {
         return Ok(true);
     }
-    let mark = owner.mark();
+    let mark = owner.request.token.as_uuid().to_string();
     let found: Option<String> =
         sqlx::query_scalar("SELECT current_setting('tower_idempotency.token', true)")
             .persistent(false)

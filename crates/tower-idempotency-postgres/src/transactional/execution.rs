@@ -84,11 +84,6 @@ impl Owner {
             .bind(self.attempt.takeover)
             .bind(self.seen.map(|token| token.as_uuid()))
     }
-
-    /// Returns what marks the transaction as this execution's.
-    pub(crate) fn mark(&self) -> String {
-        self.request.token.as_uuid().to_string()
-    }
 }
 
 impl TransactionExecution {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Database, PgConnection, Postgres, Row, SqlSafeStr, postgres::PgRow};
+use sqlx::{AssertSqlSafe, Database, PgConnection, Postgres, Row, SqlSafeStr};
 use sqlx_core::transaction::TransactionManager;
 use tokio::time::timeout;
-use tower_idempotency_core::RecordId;
+use tower_idempotency_core::{LeaseToken, RecordId};
 
 use super::store::Transactional;
 use crate::{connection::Connection, row, sabotage::Guard};
@@ -33,20 +33,17 @@ pub(crate) struct Seen {
 }
 
 impl OpenTransaction {
-    /// Begins, tries the key's lock and looks the record up.
+    /// Begins, tries the key's lock and looks the record up, in two round trips.
     ///
     /// The look comes after the lock, in a statement of its own: it sees what the last holder of
-    /// the lock has committed.
+    /// the lock has committed. It also brings back whether the lock was to be had, since the driver
+    /// shows nothing of what comes with `BEGIN`.
     pub(crate) async fn begin(
         transactional: &Transactional,
         id: &RecordId,
-        mark: &str,
+        mark: LeaseToken,
     ) -> sqlx::Result<(Self, Seen)> {
-        let begin = format!(
-            "{}; SELECT set_config('tower_idempotency.token', '{mark}', true)",
-            transactional.begin
-        );
-        Self::begin_with(begin, transactional, id).await
+        Self::begin_with(&transactional.begin, transactional, id, mark).await
     }
 
     /// The same, only to look: what was committed before it has the lock is seen, whatever level
@@ -55,39 +52,52 @@ impl OpenTransaction {
         transactional: &Transactional,
         id: &RecordId,
     ) -> sqlx::Result<(Self, Seen)> {
-        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY".to_owned();
-        Self::begin_with(begin, transactional, id).await
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
+        Self::begin_with(begin, transactional, id, LeaseToken::random()).await
     }
 
     async fn begin_with(
-        begin: String,
+        begin: &str,
         transactional: &Transactional,
         id: &RecordId,
+        mark: LeaseToken,
     ) -> sqlx::Result<(Self, Seen)> {
         let shared = &transactional.shared;
-        let mut connection = Connection::from_pool(&shared.pool).await?;
+        let begin = format!("{begin}; {}", shared.sql.lock_literally(id, mark));
         let begin = AssertSqlSafe(begin).into_sql_str();
+        let mut connection = Connection::from_pool(&shared.pool).await?;
         Manager::begin(&mut connection, Some(begin)).await?;
         let mut open = Self {
             connection,
             met_another: false,
             named_statements: !shared.pooling.needs_transactions(),
         };
-        let seen = open.look(transactional, id).await?;
+        let seen = open.look(transactional, id, mark).await?;
         Ok((open, seen))
     }
 
-    async fn look(&mut self, transactional: &Transactional, id: &RecordId) -> sqlx::Result<Seen> {
-        let sql = &transactional.shared.sql;
-        // Both by the simple protocol, in one round trip.
-        let rows: Vec<PgRow> = sqlx::raw_sql(AssertSqlSafe(sql.look_literally(id)))
-            .fetch_all(&mut *self.connection)
-            .await?;
-        let ours = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        let left_out = transactional.shared.left_out == Some(Guard::InTransactionCheck);
+    async fn look(
+        &mut self,
+        transactional: &Transactional,
+        id: &RecordId,
+        mark: LeaseToken,
+    ) -> sqlx::Result<Seen> {
+        let shared = &transactional.shared;
+        let connection = &mut *self.connection;
+        let row = if self.named_statements {
+            let find = shared
+                .query(&shared.sql.find)
+                .bind(id.as_bytes().as_slice());
+            find.fetch_one(connection).await?
+        } else {
+            let find = AssertSqlSafe(shared.sql.find_literally(id));
+            sqlx::raw_sql(find).fetch_one(connection).await?
+        };
+        let found: Option<String> = row.try_get("mark")?;
+        let left_out = shared.left_out == Some(Guard::InTransactionCheck);
         Ok(Seen {
-            ours: left_out || ours.try_get("ours")?,
-            record: rows.get(1).map(row::claim).transpose()?.flatten(),
+            ours: left_out || found == Some(mark.as_uuid().to_string()),
+            record: row::claim(&row)?,
         })
     }
 
