@@ -1,10 +1,12 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
+use tower_idempotency_batch::Limits;
 use tower_idempotency_core::ConfigError;
 
 use crate::{
     Pooling, PostgresStore,
+    batch::Batches,
     sabotage::Guard,
     schema::Schema,
     shared::Shared,
@@ -38,16 +40,18 @@ pub struct PostgresStoreBuilder {
     schema: Option<String>,
     operation_timeout: Duration,
     pooling: Pooling,
+    limits: Limits,
     left_out: Option<Guard>,
 }
 
 impl PostgresStoreBuilder {
-    pub(crate) const fn new(pool: PgPool) -> Self {
+    pub(crate) fn new(pool: PgPool) -> Self {
         Self {
             pool,
             schema: None,
             operation_timeout: OPERATION_TIMEOUT,
             pooling: Pooling::Session,
+            limits: Limits::default(),
             left_out: None,
         }
     }
@@ -75,6 +79,32 @@ impl PostgresStoreBuilder {
     /// [`PostgresStore::check`] finds out whether the choice is right.
     pub const fn pooling(mut self, pooling: Pooling) -> Self {
         self.pooling = pooling;
+        self
+    }
+
+    /// Chooses how many connections batches run on. Default: 2.
+    ///
+    /// Claims, completions, renewals and releases that are in flight together share a statement and
+    /// a commit; nobody waits for company. The connections for that are opened by the pool, with
+    /// its options and hooks, and are then the store's own: they come on top of `max_connections`.
+    ///
+    /// More than a few gain nothing: batches get smaller. With 0, every operation goes by itself,
+    /// on a connection of the pool's.
+    pub const fn batch_connections(mut self, connections: usize) -> Self {
+        self.limits.lanes = connections;
+        self
+    }
+
+    /// Bounds how many claims wait for a batch. Default: 16,384.
+    ///
+    /// One more is refused at once, as by a store that is full: the request is answered 503.
+    /// Completions, renewals and releases wait besides; there are no more of them than executions.
+    ///
+    /// A claim takes about a kilobyte. Choose what the server can do within
+    /// [`operation_timeout`](Self::operation_timeout): those behind it would time out anyway,
+    /// and keep others waiting.
+    pub const fn max_queued_claims(mut self, claims: usize) -> Self {
+        self.limits.queued = claims;
         self
     }
 
@@ -111,9 +141,16 @@ impl PostgresStoreBuilder {
     }
 
     fn make_in(self, schema: &Schema) -> PostgresStore {
+        let sql = Arc::new(Sql::new(schema, self.left_out));
+        let batches = (self.limits.lanes > 0).then(|| {
+            let sql = Arc::clone(&sql);
+            let pool = self.pool.clone();
+            Batches::new(pool, sql, self.pooling, self.operation_timeout, self.limits)
+        });
         let shared = Shared {
             pool: self.pool,
-            sql: Sql::new(schema, self.left_out),
+            sql,
+            batches,
             operation_timeout: self.operation_timeout,
             pooling: self.pooling,
             left_out: self.left_out,

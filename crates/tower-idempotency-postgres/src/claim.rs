@@ -1,19 +1,20 @@
 //! Claiming.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 use tower_idempotency_core::{
     Attempt, Claim, ClaimRequest, Judgement, LeaseToken, RawClaim, Retention, Takeable,
 };
 
-use crate::{row, sabotage::Guard, shared::Shared};
+use crate::{batch::Batches, connection::Connection, row, sabotage::Guard, shared::Shared};
 
 /// How often a claim looks again after it lost a race, before it answers "in progress".
 const ROUNDS: u32 = 8;
 
 /// What the claim's statement came to.
-enum Found {
+#[derive(Debug)]
+pub(crate) enum Found {
     /// It made the record.
     Made,
     /// Somebody else made the record at the same time, and has just committed: look again.
@@ -23,19 +24,65 @@ enum Found {
 }
 
 /// Claims the key: one statement, and a second one only for records whose time is over.
-pub(crate) async fn claim(shared: &Shared, request: &ClaimRequest) -> sqlx::Result<Claim<Attempt>> {
-    let mut connection = shared.begin().await?;
-    let claim = claim_on(&mut connection, shared, request).await;
-    connection.finish(claim).await
+///
+/// With batches, the statements are shared; without, they have a connection of the pool.
+pub(crate) async fn claim(
+    shared: &Shared,
+    request: &Arc<ClaimRequest>,
+) -> sqlx::Result<Claim<Attempt>> {
+    let mut way = match &shared.batches {
+        Some(batches) => return claim_by(&mut Way::Batches(batches), shared, request).await,
+        None => Way::Alone(shared.begin().await?),
+    };
+    let claim = claim_by(&mut way, shared, request).await;
+    match way {
+        Way::Alone(connection) => connection.finish(claim).await,
+        Way::Batches(_) => claim,
+    }
 }
 
-async fn claim_on(
-    connection: &mut PgConnection,
+/// How the statements of a claim get to the server.
+enum Way<'a> {
+    Batches(&'a Batches),
+    Alone(Connection),
+}
+
+impl Way<'_> {
+    async fn find_or_insert(
+        &mut self,
+        shared: &Shared,
+        request: &Arc<ClaimRequest>,
+    ) -> sqlx::Result<Found> {
+        match self {
+            Self::Batches(batches) => batches.claim(request).await,
+            Self::Alone(connection) => find_or_insert(connection, shared, request).await,
+        }
+    }
+
+    async fn take_over(
+        &mut self,
+        shared: &Shared,
+        request: &Arc<ClaimRequest>,
+        seen: LeaseToken,
+        because: Takeable,
+    ) -> sqlx::Result<Option<Attempt>> {
+        match self {
+            Self::Batches(batches) => batches.take_over(request, seen, because).await,
+            Self::Alone(connection) => {
+                let query = shared.query(&shared.sql.take_over);
+                take_over(connection, query, request, seen, because).await
+            }
+        }
+    }
+}
+
+async fn claim_by(
+    way: &mut Way<'_>,
     shared: &Shared,
-    request: &ClaimRequest,
+    request: &Arc<ClaimRequest>,
 ) -> sqlx::Result<Claim<Attempt>> {
     for _ in 0..ROUNDS {
-        let found = match find_or_insert(connection, shared, request).await? {
+        let found = match way.find_or_insert(shared, request).await? {
             Found::Made => return Ok(Claim::Acquired(Attempt::FIRST)),
             Found::Missed => continue,
             Found::Record(found) => found,
@@ -45,7 +92,7 @@ async fn claim_on(
             Judgement::Answer(claim) => return Ok(claim),
             Judgement::TakeOver { seen, because } => (seen, because),
         };
-        if let Some(attempt) = take_over(connection, shared, request, seen, because).await? {
+        if let Some(attempt) = way.take_over(shared, request, seen, because).await? {
             return Ok(Claim::Acquired(attempt));
         }
     }
@@ -89,15 +136,15 @@ async fn find_or_insert(
     })
 }
 
-async fn take_over(
+/// Runs the second statement.
+pub(crate) async fn take_over(
     connection: &mut PgConnection,
-    shared: &Shared,
+    query: Query<'static, Postgres, PgArguments>,
     request: &ClaimRequest,
     seen: LeaseToken,
     because: Takeable,
 ) -> sqlx::Result<Option<Attempt>> {
-    let row = shared
-        .query(&shared.sql.take_over)
+    let row = query
         .bind(request.id.as_bytes().as_slice())
         .bind(request.token.as_uuid())
         .bind(request.fingerprint.to_bytes())

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use sqlx::Error;
 use tower_idempotency_core::{StoreError, StoreErrorKind};
 
+use crate::batch::Stuck;
+
 /// Wraps an error of the driver.
 pub(crate) fn store_error(error: Error) -> StoreError {
     StoreError::new(kind(&error), error)
@@ -48,6 +50,9 @@ fn sqlstate(error: &Error) -> Option<Cow<'_, str>> {
 }
 
 fn kind(error: &Error) -> StoreErrorKind {
+    if let Some(kind) = Stuck::kind(error) {
+        return kind;
+    }
     match error {
         Error::PoolTimedOut => StoreErrorKind::Timeout,
         Error::Io(_) | Error::Tls(_) | Error::PoolClosed | Error::WorkerCrashed => {

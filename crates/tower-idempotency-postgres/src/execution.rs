@@ -9,7 +9,13 @@ use tower_idempotency_core::{
 };
 
 use crate::{
-    claim::readable, fence::PostgresFence, resolve, shared::Shared, sql::Text, steps::LeasedSteps,
+    batch::{Change, End},
+    claim::readable,
+    fence::PostgresFence,
+    resolve,
+    shared::Shared,
+    sql::Text,
+    steps::LeasedSteps,
 };
 
 /// How often a renewal looks at a row that somebody else holds: for about 60 ms in all.
@@ -38,6 +44,19 @@ impl Owner {
         let mut connection = self.shared.begin().await?;
         let done = query.execute(&mut *connection).await;
         Ok(connection.finish(done).await?.rows_affected())
+    }
+
+    /// Changes the record in a batch, if nobody holds it; returns whether that is done.
+    async fn end_in_batch(&self, change: impl FnOnce() -> Change) -> sqlx::Result<bool> {
+        let Some(batches) = &self.shared.batches else {
+            return Ok(false);
+        };
+        let end = End {
+            id: self.id,
+            token: self.token,
+            change: change(),
+        };
+        batches.end(end).await
     }
 
     /// Says where this execution's record is; `None` if it is no longer this execution's.
@@ -99,6 +118,13 @@ impl PostgresExecution {
     /// Whoever holds it longer is a transaction that this execution completes itself in,
     /// and then it cannot be lost at present.
     async fn renew_once(&self) -> sqlx::Result<Renewal> {
+        let renew = || Change::Renew {
+            lease_ms: self.lease_ms,
+            abandoned_ms: self.abandoned_ms,
+        };
+        if self.owner.end_in_batch(renew).await? {
+            return Ok(Renewal::Renewed);
+        }
         for look in 0..LOOKS_AT_A_HELD_ROW {
             let renew = self.owner.query(&self.owner.shared.sql.renew);
             let renew = renew.bind(self.lease_ms).bind(self.abandoned_ms);
@@ -113,7 +139,11 @@ impl PostgresExecution {
         Ok(Renewal::Renewed)
     }
 
-    async fn complete_once(&self, completed: &Completed) -> sqlx::Result<Settled> {
+    async fn complete_once(&self, completed: &Arc<Completed>) -> sqlx::Result<Settled> {
+        let complete = || Change::Complete(Arc::clone(completed));
+        if self.owner.end_in_batch(complete).await? {
+            return Ok(Settled::Applied);
+        }
         let complete = self.owner.query(&self.owner.shared.sql.complete);
         let changed = self
             .owner
@@ -123,6 +153,16 @@ impl PostgresExecution {
     }
 
     async fn release_once(&self, release: &Release) -> sqlx::Result<Settled> {
+        let change = || match release {
+            Release::Failed(failure) => Change::Fail {
+                kept_ms: self.failed_ms,
+                failure: failure.clone(),
+            },
+            Release::Free => Change::Free,
+        };
+        if self.owner.end_in_batch(change).await? {
+            return Ok(Settled::Applied);
+        }
         let sql = &self.owner.shared.sql;
         let query = match release {
             Release::Failed(failure) => self
@@ -189,9 +229,10 @@ impl Execution for PostgresExecution {
     }
 
     async fn complete(&mut self, completed: &Completed) -> Result<Settled, StoreError> {
+        let completed = Arc::new(completed.clone());
         self.owner
             .shared
-            .bounded(|| self.complete_once(completed))
+            .bounded(|| self.complete_once(&completed))
             .await
     }
 

@@ -95,6 +95,7 @@
 //! its own: if the process dies between the handler's commit and the completion, the handler runs
 //! again after the lease.
 
+mod batch;
 mod builder;
 mod claim;
 mod connect;

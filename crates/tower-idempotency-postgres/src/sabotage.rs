@@ -44,6 +44,20 @@ pub(crate) fn without(left_out: Option<Guard>, guard: Guard, sql: &str) -> Strin
     sql
 }
 
+/// The same for the statements that carry several ends, where a fence is one kind's.
+pub(crate) fn without_in_batch(left_out: Option<Guard>, sql: String) -> String {
+    let kind = match left_out {
+        Some(Guard::CompleteFence) => 1,
+        Some(Guard::RenewFence) => 3,
+        Some(Guard::TokenRecognition | Guard::InTransactionCheck) | None => return sql,
+    };
+    let fence = "AND token = ends.new_token";
+    sql.replace(
+        fence,
+        &format!("AND (token = ends.new_token OR kind = {kind})"),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,13 @@
 //! What the store and its executions share.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use sqlx::{PgPool, Postgres, postgres::PgArguments, query::Query};
 use tokio::time::{sleep, timeout};
 use tower_idempotency_core::{StoreError, StoreErrorKind};
 
 use crate::{
+    batch::Batches,
     connection::Connection,
     error,
     pooling::Pooling,
@@ -24,7 +25,9 @@ const TRIES_AMONG_OTHERS: u32 = 12;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) pool: PgPool,
-    pub(crate) sql: Sql,
+    pub(crate) sql: Arc<Sql>,
+    /// `None` if every operation goes by itself.
+    pub(crate) batches: Option<Batches>,
     pub(crate) operation_timeout: Duration,
     pub(crate) pooling: Pooling,
     /// The guard that is left out, in tests.

@@ -190,9 +190,10 @@ impl Store for PostgresStore {
     type Execution = PostgresExecution;
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim<PostgresExecution>, StoreError> {
+        let owned = Arc::new(request.clone());
         let claim = self
             .shared
-            .bounded(|| claim::claim(&self.shared, request))
+            .bounded(|| claim::claim(&self.shared, &owned))
             .await?;
         Ok(claim.map(|attempt| PostgresExecution::new(Arc::clone(&self.shared), request, attempt)))
     }

@@ -9,6 +9,7 @@
 //!   nothing waits for them.
 //! - Each is one look-up by the primary key, or by `sweep_at`.
 
+mod batched;
 mod leased;
 mod operating;
 mod transactional;
@@ -31,6 +32,9 @@ const MIGRATIONS: [&str; 1] = [include_str!(
 /// The texts, made once for the schema that is used.
 #[derive(Debug)]
 pub(crate) struct Sql {
+    pub(crate) claims: Text,
+    pub(crate) ends: Text,
+    pub(crate) claims_and_ends: Text,
     pub(crate) claim: Text,
     pub(crate) take_over: Text,
     pub(crate) renew: Text,
@@ -73,8 +77,12 @@ impl SqlSafeStr for Text {
 impl Sql {
     pub(crate) fn new(schema: &Schema, left_out: Option<Guard>) -> Self {
         let text = |sql: &str| Text(Arc::from(schema.apply(sql)));
+        let batched = |sql: String| text(&sabotage::without_in_batch(left_out, sql));
         let guarded = |guard, sql| text(&sabotage::without(left_out, guard, sql));
         Self {
+            claims: text(&batched::claims()),
+            ends: batched(batched::ends()),
+            claims_and_ends: batched(batched::both()),
             claim: text(leased::CLAIM),
             take_over: text(leased::TAKE_OVER),
             renew: guarded(Guard::RenewFence, leased::RENEW),
@@ -163,6 +171,11 @@ mod tests {
         let without = |guard| Sql::new(&schema, Some(guard));
         let renew = without(Guard::RenewFence).renew;
         assert_ne!(renew.0, whole.renew.0);
+        for guard in [Guard::RenewFence, Guard::CompleteFence] {
+            let without = without(guard);
+            assert_ne!(without.ends.0, whole.ends.0);
+            assert_ne!(without.claims_and_ends.0, whole.claims_and_ends.0);
+        }
         let complete = without(Guard::CompleteFence).complete;
         assert_ne!(complete.0, whole.complete.0);
         let in_transaction = without(Guard::InTransactionCheck);
@@ -177,6 +190,9 @@ mod tests {
     fn no_statement_asks_any_other_clock() {
         let sql = Sql::new(&Schema::default(), None);
         let all = [
+            &sql.claims,
+            &sql.ends,
+            &sql.claims_and_ends,
             &sql.claim,
             &sql.take_over,
             &sql.renew,

@@ -1,0 +1,86 @@
+//! Claims and ends that are in flight together, in one statement and one commit.
+//!
+//! The lanes have connections of their own, so that a claim needs none of the pool's, and nobody
+//! else's session sees their settings.
+
+mod backend;
+mod connection;
+mod error;
+mod operation;
+mod statement;
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tower_idempotency_batch::{Batcher, Limits};
+use tower_idempotency_core::{Attempt, ClaimRequest, LeaseToken, Takeable};
+
+use self::{
+    backend::Lanes,
+    error::of_batch,
+    operation::{Answer, Operation},
+};
+use crate::{claim::Found, pooling::Pooling, sql::Sql};
+
+pub(crate) use self::{
+    error::Stuck,
+    operation::{Change, End},
+};
+
+/// The way into the batches.
+#[derive(Clone, Debug)]
+pub(crate) struct Batches(Batcher<Lanes>);
+
+impl Batches {
+    pub(crate) fn new(
+        pool: PgPool,
+        sql: Arc<Sql>,
+        pooling: Pooling,
+        operation_timeout: Duration,
+        limits: Limits,
+    ) -> Self {
+        let lanes = Lanes::new(pool, sql, pooling, operation_timeout);
+        Self(Batcher::new(lanes, limits))
+    }
+
+    /// Reads the record, or makes one.
+    pub(crate) async fn claim(&self, request: &Arc<ClaimRequest>) -> sqlx::Result<Found> {
+        let claim = Operation::Claim(Arc::clone(request));
+        match self.0.run_if_room(claim).await.map_err(of_batch)? {
+            Answer::Claimed(found) => found,
+            Answer::TakenOver(_) | Answer::Ended(_) => Err(misplaced()),
+        }
+    }
+
+    /// Puts a new execution in the place of the one that was seen.
+    pub(crate) async fn take_over(
+        &self,
+        request: &Arc<ClaimRequest>,
+        seen: LeaseToken,
+        because: Takeable,
+    ) -> sqlx::Result<Option<Attempt>> {
+        let take_over = Operation::TakeOver {
+            request: Arc::clone(request),
+            seen,
+            because,
+        };
+        match self.0.run_if_room(take_over).await.map_err(of_batch)? {
+            Answer::TakenOver(attempt) => Ok(attempt),
+            Answer::Claimed(_) | Answer::Ended(_) => Err(misplaced()),
+        }
+    }
+
+    /// Changes the record; returns whether it did. If not, it is another's, or somebody holds it.
+    pub(crate) async fn end(&self, end: End) -> sqlx::Result<bool> {
+        // Never refused: there are no more of these than there are executions.
+        match self.0.run(Operation::End(end)).await.map_err(of_batch)? {
+            Answer::Ended(changed) => Ok(changed),
+            Answer::Claimed(_) | Answer::TakenOver(_) => Err(misplaced()),
+        }
+    }
+}
+
+/// Every operation is answered in kind.
+fn misplaced() -> sqlx::Error {
+    sqlx::Error::Protocol("an operation got the answer of another kind".to_owned())
+}

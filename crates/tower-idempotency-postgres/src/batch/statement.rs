@@ -1,0 +1,271 @@
+//! Binds a batch's parameters, and reads its result.
+
+use std::collections::HashSet;
+
+use sqlx::{
+    PgConnection, Postgres, Row,
+    postgres::{PgArguments, PgBindIterExt, PgRow},
+    query::Query,
+    types::Uuid,
+};
+use tower_idempotency_core::{ClaimRequest, LeaseToken, RawClaim, RecordState, Retention};
+
+use super::operation::{Answer, Change, End, Operation};
+use crate::{
+    claim::{Found, readable},
+    row,
+    sql::{Sql, Text},
+};
+
+/// Where the answers go: the operations of a batch, in the order of their identities.
+struct Sorted<'a> {
+    /// Claims of the same record are next to each other; the first one goes to the server.
+    claims: Vec<(usize, &'a ClaimRequest)>,
+    ends: Vec<(usize, &'a End)>,
+}
+
+/// Runs a batch of claims and ends in one statement.
+pub(super) async fn run(
+    connection: &mut PgConnection,
+    sql: &Sql,
+    is_persistent: bool,
+    batch: &[Operation],
+) -> sqlx::Result<Vec<Answer>> {
+    let sorted = Sorted::new(batch);
+    let asked = sorted.asked();
+    let query = |text: &Text| sqlx::query(text.clone()).persistent(is_persistent);
+    let query = match (asked.is_empty(), sorted.ends.is_empty()) {
+        (_, true) => bind_claims(query(&sql.claims), &asked).bind(false),
+        (true, false) => bind_ends(query(&sql.ends), &sorted.ends),
+        (false, false) => {
+            let query = bind_claims(query(&sql.claims_and_ends), &asked);
+            bind_ends(query, &sorted.ends)
+        }
+    };
+    let rows = query.fetch_all(connection).await?;
+    sorted.answers(&asked, &rows)
+}
+
+type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
+
+fn bind_claims<'q>(query: PgQuery<'q>, asked: &'q [&'q ClaimRequest]) -> PgQuery<'q> {
+    let each = || asked.iter().copied();
+    query
+        .bind(
+            each()
+                .map(|claim| claim.id.as_bytes().as_slice())
+                .bind_iter(),
+        )
+        .bind(each().map(|claim| claim.token.as_uuid()).bind_iter())
+        .bind(each().map(|claim| claim.fingerprint.to_bytes()).bind_iter())
+        .bind(
+            each()
+                .map(|claim| readable(claim.scope.namespace()))
+                .bind_iter(),
+        )
+        .bind(
+            each()
+                .map(|claim| readable(claim.scope.principal()))
+                .bind_iter(),
+        )
+        .bind(
+            each()
+                .map(|claim| readable(claim.scope.route()))
+                .bind_iter(),
+        )
+        .bind(each().map(|claim| claim.key.as_str()).bind_iter())
+        .bind(each().map(lease_ms).bind_iter())
+        .bind(
+            each()
+                .map(|claim| claim.abandoned_retention().milliseconds())
+                .bind_iter(),
+        )
+        .bind(
+            each()
+                .map(|claim| claim.retention.milliseconds())
+                .bind_iter(),
+        )
+}
+
+fn lease_ms(claim: &ClaimRequest) -> Option<i64> {
+    Retention::For(claim.lease).milliseconds()
+}
+
+fn bind_ends<'q>(query: PgQuery<'q>, ends: &'q [(usize, &'q End)]) -> PgQuery<'q> {
+    let each = || ends.iter().map(|(_, end)| *end);
+    // An array in which nobody has anything is left empty: the server fills it up.
+    let few = |has: fn(&Change) -> bool| {
+        if each().any(|end| has(&end.change)) {
+            ends.len()
+        } else {
+            0
+        }
+    };
+    let renewals = few(|change| matches!(change, Change::Renew { .. }));
+    let failures = few(|change| matches!(change, Change::Fail { .. }));
+    let completions = few(|change| matches!(change, Change::Complete(_)));
+    query
+        .bind(each().map(|end| end.id.as_bytes().as_slice()).bind_iter())
+        .bind(each().map(|end| end.token.as_uuid()).bind_iter())
+        .bind(each().map(|end| end.change.number()).bind_iter())
+        .bind(each().map(|end| end.change.kept_ms()).bind_iter())
+        .bind(
+            each()
+                .take(renewals)
+                .map(|end| end.change.lease_ms())
+                .bind_iter(),
+        )
+        .bind(
+            each()
+                .take(completions)
+                .map(|end| end.change.status())
+                .bind_iter(),
+        )
+        .bind(
+            each()
+                .take(completions)
+                .map(|end| end.change.head())
+                .bind_iter(),
+        )
+        .bind(
+            each()
+                .take(completions)
+                .map(|end| end.change.body())
+                .bind_iter(),
+        )
+        .bind(
+            each()
+                .take(failures)
+                .map(|end| end.change.category())
+                .bind_iter(),
+        )
+        .bind(
+            each()
+                .take(failures)
+                .map(|end| end.change.error())
+                .bind_iter(),
+        )
+}
+
+impl<'a> Sorted<'a> {
+    fn new(batch: &'a [Operation]) -> Self {
+        let mut claims = Vec::with_capacity(batch.len());
+        let mut ends = Vec::with_capacity(batch.len());
+        for (place, operation) in batch.iter().enumerate() {
+            match operation {
+                Operation::Claim(request) => claims.push((place, &**request)),
+                Operation::End(end) => ends.push((place, end)),
+                Operation::TakeOver { .. } => {}
+            }
+        }
+        // Stable: of several claims of one record, the first one stays the first.
+        claims.sort_by_key(|(_, claim)| claim.id);
+        ends.sort_by_key(|(_, end)| end.id);
+        Self { claims, ends }
+    }
+
+    /// Returns the claims that go to the server: one for each record.
+    fn asked(&self) -> Vec<&'a ClaimRequest> {
+        self.claims
+            .chunk_by(|(_, one), (_, other)| one.id == other.id)
+            .map(|same| same[0].1)
+            .collect()
+    }
+
+    /// Reads the result: a summary, and the records that claims have found.
+    fn answers(&self, asked: &[&ClaimRequest], rows: &[PgRow]) -> sqlx::Result<Vec<Answer>> {
+        let [summary, found @ ..] = rows else {
+            return Err(sqlx::Error::RowNotFound);
+        };
+        let mut answers: Vec<Option<Answer>> = Vec::new();
+        answers.resize_with(self.claims.len() + self.ends.len(), || None);
+        self.read_claims(asked, summary, found, &mut answers)?;
+        self.read_ends(summary, &mut answers)?;
+        // A takeover is never in such a batch, so every place is taken.
+        answers
+            .into_iter()
+            .map(|answer| answer.ok_or(sqlx::Error::RowNotFound))
+            .collect()
+    }
+
+    fn read_claims(
+        &self,
+        asked: &[&ClaimRequest],
+        summary: &PgRow,
+        found: &[PgRow],
+        answers: &mut [Option<Answer>],
+    ) -> sqlx::Result<()> {
+        let made = Made::read(summary, asked.len() - found.len())?;
+        let mut records = vec![None; asked.len()];
+        for row in found {
+            let n: i64 = row.try_get_unchecked(0)?;
+            let record = usize::try_from(n - 1).ok().and_then(|n| records.get_mut(n));
+            *record.ok_or(sqlx::Error::RowNotFound)? = Some(row);
+        }
+        let same = self
+            .claims
+            .chunk_by(|(_, one), (_, other)| one.id == other.id);
+        for (same, row) in same.zip(records) {
+            let first = same[0].1;
+            for (nth, (place, _)) in same.iter().enumerate() {
+                let found = match row {
+                    Some(row) => row::found(row).map(Found::Record),
+                    None if !made.contains(first.token) => Ok(Found::Missed),
+                    None if nth == 0 => Ok(Found::Made),
+                    None => Ok(Found::Record(as_made(first))),
+                };
+                answers[*place] = Some(Answer::Claimed(found));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_ends(&self, summary: &PgRow, answers: &mut [Option<Answer>]) -> sqlx::Result<()> {
+        let number: i64 = summary.try_get_unchecked(3)?;
+        let all = usize::try_from(number).is_ok_and(|number| number == self.ends.len());
+        let changed: Option<Vec<i64>> = summary.try_get_unchecked(4)?;
+        let changed: HashSet<i64> = changed.unwrap_or_default().into_iter().collect();
+        for (n, (place, _)) in (1..).zip(&self.ends) {
+            answers[*place] = Some(Answer::Ended(all || changed.contains(&n)));
+        }
+        Ok(())
+    }
+}
+
+/// Which claims have made their record.
+enum Made {
+    All,
+    These(HashSet<Uuid>),
+}
+
+impl Made {
+    fn read(summary: &PgRow, missing: usize) -> sqlx::Result<Self> {
+        let number: i64 = summary.try_get_unchecked(1)?;
+        if usize::try_from(number).is_ok_and(|number| number == missing) {
+            return Ok(Self::All);
+        }
+        let tokens: Option<Vec<Uuid>> = summary.try_get_unchecked(2)?;
+        Ok(Self::These(tokens.into_iter().flatten().collect()))
+    }
+
+    fn contains(&self, token: LeaseToken) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(tokens) => tokens.contains(&token.as_uuid()),
+        }
+    }
+}
+
+/// Describes the record that a claim has just made, to other claims of the same key.
+fn as_made(claim: &ClaimRequest) -> RawClaim {
+    RawClaim {
+        state: RecordState::InProgress.as_str().to_owned(),
+        token: claim.token,
+        fingerprint: claim.fingerprint.to_bytes().to_vec(),
+        attempt: 1,
+        takeover: false,
+        expired: false,
+        remaining_ms: lease_ms(claim).unwrap_or(i64::MAX),
+        response: None,
+    }
+}
