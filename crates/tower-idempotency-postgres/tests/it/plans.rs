@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Row};
 use tower_idempotency_core::{
-    Claim, Execution, Failure, Release, Resolution, Settled, Steps, Store,
+    Claim, Execution, Failure, Release, Renewal, Resolution, Settled, Steps, Store,
 };
 use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::run;
@@ -129,7 +129,8 @@ fn plans_stay_look_ups_on_an_empty_a_growing_and_a_never_analysed_table() {
         postgres
             .execute("ALTER TABLE idempotency_keys SET (autovacuum_enabled = false)")
             .await;
-        let store = PostgresStore::new(pool(&postgres.options, 1).await);
+        let builder = PostgresStore::builder(pool(&postgres.options, 1).await);
+        let store = builder.batch_connections(0).build().unwrap();
         exercise(&store).await;
         assert_look_ups(&store, "empty", true).await;
         fill(&postgres, 2_000).await;
@@ -138,5 +139,92 @@ fn plans_stay_look_ups_on_an_empty_a_growing_and_a_never_analysed_table() {
         assert_look_ups(&store, "analysed", true).await;
         fill(&postgres, 50_000).await;
         assert_look_ups(&store, "grown since", false).await;
+    });
+}
+
+/// Lets the sessions that write tell how their prepared statements are carried out: nobody else
+/// can ask those of the batches.
+const TELL_PLANS: &str = "
+    CREATE TABLE plans (line text NOT NULL);
+    CREATE FUNCTION tell_plans() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        prepared record;
+        line text;
+    BEGIN
+        FOR prepared IN SELECT * FROM pg_prepared_statements WHERE statement ~ 'unnest' LOOP
+            INSERT INTO plans VALUES ('prepared');
+            FOR line IN EXECUTE format('EXPLAIN EXECUTE %I (%s)', prepared.name,
+                trim(trailing ',' FROM repeat('NULL,', cardinality(prepared.parameter_types))))
+            LOOP
+                INSERT INTO plans VALUES (line);
+            END LOOP;
+        END LOOP;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER tell_plans AFTER INSERT OR UPDATE ON idempotency_keys
+        EXECUTE FUNCTION tell_plans()";
+
+/// Has claims only, ends only, and both in a batch.
+async fn exercise_batches(store: &PostgresStore) {
+    let [one, other] = [request("one"), request("other")];
+    let mut execution = acquire(store, &one).await;
+    assert_eq!(execution.renew().await.unwrap(), Renewal::Renewed);
+    let completed = completed(200);
+    let (settled, claim) = tokio::join!(execution.complete(&completed), store.claim(&other));
+    assert_eq!(settled.unwrap(), Settled::Applied);
+    assert!(matches!(claim, Ok(Claim::Acquired(_))), "{claim:?}");
+    // The last batch tells of those before it, and of itself the next time.
+    let claim = store.claim(&request("other")).await;
+    assert!(matches!(claim, Ok(Claim::InProgress { .. })), "{claim:?}");
+}
+
+async fn assert_batches_look_up(postgres: &Postgres, store: &PostgresStore, when: &str) {
+    let forget = "DELETE FROM plans;
+                  DELETE FROM idempotency_keys WHERE key IN ('one', 'other')";
+    postgres.execute(forget).await;
+    exercise_batches(store).await;
+    let plans = "SELECT line FROM plans";
+    let lines: Vec<String> = sqlx::query_scalar(plans)
+        .fetch_all(&postgres.pool)
+        .await
+        .unwrap();
+    let lines = lines.join("\n");
+    let told = lines.matches("prepared").count();
+    assert!(told >= 3, "{when}: only {told} statements told");
+    for other_way in ["Seq Scan on idempotency_keys", "Bitmap", "Hash", "Merge"] {
+        assert!(!lines.contains(other_way), "{when}: {other_way}\n{lines}");
+    }
+    assert!(
+        lines.contains("Index Scan using idempotency_keys_pkey"),
+        "{when}:\n{lines}"
+    );
+}
+
+#[test]
+fn batches_stay_look_ups_on_an_empty_a_growing_and_a_never_analysed_table() {
+    run(async {
+        let postgres = postgres().await;
+        postgres
+            .execute("ALTER TABLE idempotency_keys SET (autovacuum_enabled = false)")
+            .await;
+        postgres.execute(TELL_PLANS).await;
+        let fresh = || {
+            PostgresStore::builder(postgres.pool.clone())
+                .batch_connections(1)
+                .build()
+        };
+        // Its plans are made once, and again only when the table is analysed.
+        let old = fresh().unwrap();
+        let look = async |when| {
+            assert_batches_look_up(&postgres, &old, when).await;
+            assert_batches_look_up(&postgres, &fresh().unwrap(), when).await;
+        };
+        look("empty").await;
+        postgres.execute("ANALYZE idempotency_keys").await;
+        look("analysed while nearly empty").await;
+        fill(&postgres, 50_000).await;
+        look("grown since").await;
+        postgres.execute("ANALYZE idempotency_keys").await;
+        look("analysed").await;
     });
 }

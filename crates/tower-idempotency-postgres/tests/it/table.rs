@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::PgPool;
 use tower_idempotency_core::{CrashPolicy, Execution, Renewal, Store, StoreErrorKind};
 use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::{Harness, run};
@@ -68,26 +69,29 @@ fn a_response_whose_status_was_tampered_with_is_unreadable() {
 fn completing_and_renewing_touch_no_index() {
     run(async {
         let postgres = postgres().await;
-        let store = PostgresStore::new(pool(&postgres.options, 1).await);
+        let pool = pool(&postgres.options, 1).await;
+        let store = PostgresStore::new(pool.clone());
         for n in 0..50 {
             let mut execution = acquire(&store, &request(&format!("k-{n}"))).await;
             assert_eq!(execution.renew().await.unwrap(), Renewal::Renewed);
             complete(&mut execution).await;
         }
-        let (updated, hot) = updates(&store).await;
+        // A connection that ends hands its statistics in.
+        drop(store);
+        let (updated, hot) = updates(&pool).await;
         assert_eq!(updated, 100);
         assert!(hot >= 90, "{hot} of {updated} updates were HOT");
     });
 }
 
-async fn updates(store: &PostgresStore) -> (i64, i64) {
+async fn updates(pool: &PgPool) -> (i64, i64) {
     let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
                WHERE relid = 'idempotency_keys'::regclass";
     for _ in 0..200 {
         // The statistics of a backend arrive when it is asked to hand them in.
         let flush = sqlx::query("SELECT pg_stat_force_next_flush()");
-        flush.execute(store.pool()).await.unwrap();
-        let counts: (i64, i64) = sqlx::query_as(sql).fetch_one(store.pool()).await.unwrap();
+        flush.execute(pool).await.unwrap();
+        let counts: (i64, i64) = sqlx::query_as(sql).fetch_one(pool).await.unwrap();
         if counts.0 >= 100 {
             return counts;
         }
