@@ -41,6 +41,7 @@ pub(crate) fn found(row: &PgRow) -> sqlx::Result<RawClaim> {
         takeover: row.try_get_unchecked(9)?,
         expired: row.try_get_unchecked(10)?,
         remaining_ms: row.try_get_unchecked(11)?,
+        life_us: row.try_get_unchecked(15)?,
         response: status
             .zip(head)
             .map(|(status, head)| (status.into(), head, body)),

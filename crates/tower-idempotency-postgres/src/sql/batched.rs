@@ -151,13 +151,14 @@ fn select(ended: &str, from: &str, aside: &str) -> String {
 SELECT 0::bigint, made.number, {MADE},
        {ended},
        {aside}::text, NULL::uuid, NULL::bytea, NULL::integer, NULL::boolean,
-       NULL::boolean, NULL::bigint, NULL::smallint, NULL::bytea, NULL::bytea
+       NULL::boolean, NULL::bigint, NULL::smallint, NULL::bytea, NULL::bytea, NULL::bigint
 FROM {from}
 UNION ALL
 SELECT n, 0, NULL, 0, NULL,
        state, token, fingerprint, attempt, takeover, expires_at <= now,
        coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint,
-       response_status, response_head, response_body
+       response_status, response_head, response_body,
+       floor(extract(epoch FROM nullif(expires_at, 'infinity') - now) * 1000000)::bigint
 FROM looked, clock
 WHERE state IS NOT NULL"
     )

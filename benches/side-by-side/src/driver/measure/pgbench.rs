@@ -87,7 +87,8 @@ impl Floor {
         let output = wait(child, time + Duration::from_secs(60))?;
         let (end, _) = database.position()?;
         let _ = fs::remove_file(&script);
-        let rate = number(&output, "tps = ").with_context(|| format!("pgbench says no rate: {output}"))?;
+        let rate =
+            number(&output, "tps = ").with_context(|| format!("pgbench says no rate: {output}"))?;
         let requests = number(&output, "actually processed: ").context("pgbench says no count")?;
         let latency = number(&output, "latency average = ").unwrap_or(0.0);
         Ok(Round {
