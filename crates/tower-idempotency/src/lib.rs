@@ -161,6 +161,7 @@ mod stored;
 mod sweep_policy;
 mod wait_policy;
 mod wake;
+mod watch;
 
 #[cfg(feature = "axum")]
 pub use crate::extract::MissingIdempotency;

@@ -13,7 +13,7 @@ use tower_idempotency_core::Store;
 
 use crate::{
     Outcome, Problem, ProblemCode, ResponseBody, cache::ReplayCache, runtime::Runtime,
-    settings::Settings,
+    settings::Settings, watch::Watch,
 };
 
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(crate) struct Shared<St> {
     pub(crate) places: Arc<Semaphore>,
     /// Replays without asking the store, unless that is switched off or gains nothing.
     pub(crate) cache: Option<Arc<ReplayCache>>,
+    pub(crate) watch: Arc<Watch>,
 }
 
 impl<St: Store> Shared<St> {
@@ -36,6 +37,7 @@ impl<St: Store> Shared<St> {
             store,
             runtime,
             places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            watch: Arc::default(),
             settings: Arc::new(settings),
             cache,
         }

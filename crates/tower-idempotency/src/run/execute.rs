@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{
     Executed, Job,
     capture::Captured,
-    heartbeat::keep_alive,
+    heartbeat::Heartbeat,
     settle::{Ended, Settling},
 };
 use crate::Idempotency;
@@ -51,7 +51,12 @@ impl<S, St: Store> Job<S, St> {
         // A panic must not take the lease with it: the key is given up at once instead.
         let work = AssertUnwindSafe(work).catch_unwind();
         let id = self.claim.id;
-        let ended = match keep_alive(&mut execution, self.claim.lease, id, work).await {
+        let heartbeat = Heartbeat {
+            id,
+            lease: self.claim.lease,
+            in_task: &self.in_task,
+        };
+        let ended = match heartbeat.keep_alive(&mut execution, work).await {
             Ok(Ok(captured)) => Ended::Answered(Box::new(captured)),
             Ok(Err(error)) => Ended::Failed(error),
             Err(_) => Ended::Panicked,

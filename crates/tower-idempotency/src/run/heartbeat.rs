@@ -1,45 +1,77 @@
 //! Keeping the lease alive while the handler runs.
 
-use std::{pin::pin, time::Duration};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower_idempotency_core::{Execution, RecordId, Renewal};
 
-/// Runs `work` to its end and renews the lease meanwhile, at a third of its length.
-///
-/// The work is never cancelled: not when the lease is lost (its effects cannot be undone, and
-/// settling will be refused), nor while the store is slow.
-/// A renewal that fails is tried again sooner, so that one lost packet costs no lease.
-pub(super) async fn keep_alive<E: Execution, T>(
-    execution: &mut E,
-    lease: Duration,
-    id: RecordId,
-    work: impl Future<Output = T>,
-) -> T {
-    let mut work = pin!(work);
-    let mut pause = lease / 3;
-    loop {
+use super::attended::InTask;
+
+/// The renewals of one lease.
+pub(super) struct Heartbeat<'a> {
+    pub(super) id: RecordId,
+    pub(super) lease: Duration,
+    pub(super) in_task: &'a InTask,
+}
+
+impl Heartbeat<'_> {
+    /// Runs `work` to its end and renews the lease meanwhile, at a third of its length.
+    ///
+    /// The work is never cancelled: not when the lease is lost (its effects cannot be undone, and
+    /// settling will be refused), nor while the store is slow.
+    /// A renewal that fails is tried again sooner, so that one lost packet costs no lease.
+    pub(super) async fn keep_alive<E: Execution, T>(
+        &self,
+        execution: &mut E,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = pin!(work);
+        let begun = Instant::now();
         tokio::select! {
             biased;
             output = &mut work => return output,
-            () = sleep(pause) => {}
+            () = self.moved() => {}
         }
-        let renewal = tokio::select! {
-            biased;
-            output = &mut work => return output,
-            renewal = execution.renew() => renewal,
-        };
-        pause = match renewal {
-            Ok(Renewal::Renewed) => lease / 3,
-            Ok(Renewal::Lost) => {
-                tracing::warn!(record = %id, "an execution lost its lease and goes on");
-                return work.await;
+        let mut pause = (self.lease / 3).saturating_sub(begun.elapsed());
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut work => return output,
+                () = sleep(pause) => {}
             }
-            Err(error) => {
-                let error = crate::log::chain(&error);
-                tracing::warn!(record = %id, error, "a lease could not be renewed");
-                lease / 10
+            let renewal = tokio::select! {
+                biased;
+                output = &mut work => return output,
+                renewal = execution.renew() => renewal,
+            };
+            pause = match renewal {
+                Ok(Renewal::Renewed) => self.lease / 3,
+                Ok(Renewal::Lost) => {
+                    let id = self.id;
+                    tracing::warn!(record = %id, "an execution lost its lease and goes on");
+                    return work.await;
+                }
+                Err(error) => {
+                    let error = crate::log::chain(&error);
+                    tracing::warn!(record = %self.id, error, "a lease could not be renewed");
+                    self.lease / 10
+                }
+            };
+        }
+    }
+
+    /// Waits until the job is a task, which it is before its first renewal is due: so a request
+    /// that is answered soon costs no timer.
+    ///
+    /// Nobody has to be woken: the task's first poll comes here.
+    async fn moved(&self) {
+        poll_fn(|_| {
+            if self.in_task.get() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
-        };
+        })
+        .await;
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! Guarded::run      in the connection's future: read the body, find the key
 //!   ├ cached        a kept response that is in memory
-//!   └ Job::run      in a task of its own from here on: claim, then one of
+//!   └ Job::run      from here on to the end, whatever comes (see `attended`): claim, then one of
 //!       ├ replay    a kept response
 //!       ├ refuse    409, 422, 500, 503
 //!       └ execute   run the handler while the lease is renewed, capture its response,
@@ -12,8 +12,9 @@
 //!
 //! The connection's future is dropped when the client goes away.
 //! Up to the claim that is right, since nothing has begun;
-//! everything behind it runs in the task, which nobody but the runtime can stop.
+//! everything behind it then moves into a task, which nobody but the runtime can stop.
 
+mod attended;
 mod capture;
 mod claim;
 mod execute;
@@ -37,8 +38,8 @@ use tower_idempotency_core::{
     StoreErrorKind,
 };
 use tower_service::Service;
-use tracing::Instrument;
 
+use self::attended::{Attended, InTask, Stopped};
 use crate::{
     BoxError, Outcome, Problem, ProblemCode, ResponseBody, admission, layer::Requirement, route,
     shared::Shared,
@@ -98,16 +99,19 @@ impl<S, St> Guarded<S, St> {
         }
         sweep::begin(&self.shared);
         let shared = Arc::clone(&self.shared);
+        let in_task = InTask::default();
         let job = Job {
             guarded: self,
             claim,
             request: Request::from_parts(parts, body),
+            in_task: in_task.clone(),
         };
-        let task = job.run::<ReqBody, B>().in_current_span();
-        match shared.runtime.tracker.spawn(task).await {
+        let first_renewal = shared.settings.lease / 3;
+        let (tracker, watch) = (&shared.runtime.tracker, Arc::clone(&shared.watch));
+        let job = job.run::<ReqBody, B>();
+        match Attended::new(job, in_task, tracker, watch, first_renewal).await {
             Ok(answer) => answer,
-            // Only a runtime that is shutting down ends the task before its time.
-            Err(_) => Ok(shared.refuse(&shared.problem(ProblemCode::HandlerPanicked))),
+            Err(Stopped) => Ok(shared.refuse(&shared.problem(ProblemCode::HandlerPanicked))),
         }
     }
 
@@ -167,11 +171,12 @@ enum Executed<B: Body> {
     RunAgain,
 }
 
-/// A request whose key is known, in a task of its own.
+/// A request whose key is known.
 struct Job<S, St> {
     guarded: Guarded<S, St>,
     claim: ClaimRequest,
     request: Request<Bytes>,
+    in_task: InTask,
 }
 
 impl<S, St: Store> Job<S, St> {

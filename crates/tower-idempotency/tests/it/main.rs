@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 #[cfg(feature = "axum")]
+mod attended;
 mod axum_router;
 mod caching;
 mod configuration;

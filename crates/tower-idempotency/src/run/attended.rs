@@ -1,0 +1,186 @@
+//! Carrying a job out to its end, whatever becomes of whoever waits for it.
+//!
+//! As long as the connection's future is there and polled, the job is polled in it: a task of its
+//! own would cost every request the way through the scheduler, and often to another processor and
+//! back. It moves into a task
+//!
+//! - when the future is dropped before the job has ended: the client went away, or a timeout
+//!   struck;
+//! - when the first renewal of its lease is due. From then on nothing depends on the connection:
+//!   a middleware that keeps the future and does not poll it cannot keep the lease from being
+//!   renewed.
+//!
+//! One lock guards the job, so that it is never polled in two places.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio::{runtime::Handle, task::JoinHandle};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::watch::{Movable, Watch};
+
+/// What a job comes to; the error is what it panicked with.
+type Ended<T> = Result<T, Box<dyn Any + Send>>;
+
+/// Says why there is no output: the job panicked, or the runtime has shut down.
+pub(super) struct Stopped;
+
+/// Whether a job has become a task; shared with the job itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InTask(Arc<AtomicBool>);
+
+impl InTask {
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Carries `job` out.
+///
+/// It must be polled in a runtime, which the job stays in. Its first renewal is due after
+/// `patience`.
+pub(super) struct Attended<T: Send + 'static> {
+    desk: Arc<Desk<T>>,
+    watch: Arc<Watch>,
+    patience: Duration,
+    /// Where it is watched over, once it has had to wait for something.
+    place: Option<usize>,
+}
+
+struct Desk<T> {
+    state: Mutex<State<T>>,
+    in_task: InTask,
+    runtime: Handle,
+}
+
+enum State<T> {
+    /// Polled by the connection's future.
+    Here {
+        job: Pin<Box<dyn Future<Output = Ended<T>> + Send>>,
+        waker: Waker,
+    },
+    /// A task.
+    InTask(JoinHandle<Ended<T>>),
+    /// Its output is gone to where it belongs.
+    Over,
+}
+
+impl<T: Send + 'static> Attended<T> {
+    /// Begins a job, which `tracker` counts until it has ended, wherever that is.
+    pub(super) fn new(
+        job: impl Future<Output = T> + Send + 'static,
+        in_task: InTask,
+        tracker: &TaskTracker,
+        watch: Arc<Watch>,
+        patience: Duration,
+    ) -> Self {
+        let job = AssertUnwindSafe(job.in_current_span()).catch_unwind();
+        let state = State::Here {
+            job: Box::pin(tracker.track_future(job)),
+            waker: Waker::noop().clone(),
+        };
+        Self {
+            desk: Arc::new(Desk {
+                state: Mutex::new(state),
+                in_task,
+                runtime: Handle::current(),
+            }),
+            watch,
+            patience,
+            place: None,
+        }
+    }
+}
+
+impl<T: Send + 'static> Future for Attended<T> {
+    type Output = Result<T, Stopped>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut state = this.desk.lock();
+        let ended = match &mut *state {
+            State::Here { job, waker } => {
+                let Poll::Ready(ended) = job.as_mut().poll(cx) else {
+                    waker.clone_from(cx.waker());
+                    drop(state);
+                    if this.place.is_none() {
+                        let desk = Arc::clone(&this.desk);
+                        this.place = Some(this.watch.begin(desk, this.patience));
+                    }
+                    return Poll::Pending;
+                };
+                ended.map_err(|_| Stopped)
+            }
+            State::InTask(task) => match ready!(Pin::new(task).poll(cx)) {
+                Ok(ended) => ended.map_err(|_| Stopped),
+                Err(_) => Err(Stopped),
+            },
+            State::Over => panic!("a job was polled after its end"),
+        };
+        *state = State::Over;
+        Poll::Ready(ended)
+    }
+}
+
+impl<T: Send + 'static> Drop for Attended<T> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.watch.end(place);
+        }
+        self.desk.lock().move_on(&self.desk);
+    }
+}
+
+impl<T> Desk<T> {
+    /// A job catches its panics, so the state is whole.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Send + 'static> State<T> {
+    /// Makes a task of the job and returns whom to tell, unless it has ended or is one.
+    fn move_on(&mut self, desk: &Desk<T>) -> Option<Waker> {
+        match std::mem::replace(self, Self::Over) {
+            Self::Here { job, waker } => {
+                // Set before the task is polled, so that its timers begin with its first poll.
+                desk.in_task.set();
+                *self = Self::InTask(desk.runtime.spawn(job));
+                Some(waker)
+            }
+            there => {
+                *self = there;
+                None
+            }
+        }
+    }
+}
+
+impl<T: Send + 'static> Movable for Desk<T> {
+    fn try_move(&self) {
+        let moved = match self.state.try_lock() {
+            Ok(mut state) => state.move_on(self),
+            Err(TryLockError::Poisoned(state)) => state.into_inner().move_on(self),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if let Some(waker) = moved {
+            waker.wake();
+        }
+    }
+}
