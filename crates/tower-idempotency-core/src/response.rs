@@ -1,6 +1,6 @@
 //! The response that a record keeps, and its stored format.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -16,6 +16,7 @@ const HEAD_VERSION: u8 = 1;
 /// A store keeps three fields of it:
 /// [`status`](Self::status), [`head`](Self::head) and [`body`](Self::body).
 /// The format of the head is private and versioned: it is written and read only here.
+/// Cloning is cheap: clones share headers and body.
 ///
 /// # Example
 ///
@@ -34,7 +35,7 @@ const HEAD_VERSION: u8 = 1;
 #[derive(Clone, Eq, PartialEq)]
 pub struct StoredResponse {
     status: StatusCode,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    headers: Arc<[(HeaderName, HeaderValue)]>,
     body: Option<Bytes>,
 }
 
@@ -113,9 +114,11 @@ impl StoredResponse {
     )]
     pub fn head(&self) -> Vec<u8> {
         let count = u32::try_from(self.headers.len()).expect("a response has fewer headers");
-        let mut head = vec![HEAD_VERSION];
+        let length: usize = self.headers.iter().map(length_in_head).sum();
+        let mut head = Vec::with_capacity(5 + length);
+        head.push(HEAD_VERSION);
         head.extend_from_slice(&count.to_be_bytes());
-        for (name, value) in &self.headers {
+        for (name, value) in &*self.headers {
             push_counted(&mut head, name.as_str().as_bytes());
             push_counted(&mut head, value.as_bytes());
         }
@@ -149,11 +152,7 @@ impl StoredResponse {
     /// Returns about how many bytes the response takes in a store.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let head: usize = self
-            .headers
-            .iter()
-            .map(|(name, value)| 8 + name.as_str().len() + value.len())
-            .sum();
+        let head: usize = self.headers.iter().map(length_in_head).sum();
         head + self.body.as_ref().map_or(0, Bytes::len)
     }
 }
@@ -169,11 +168,15 @@ impl fmt::Debug for StoredResponse {
     }
 }
 
-fn in_order(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+fn in_order(headers: &HeaderMap) -> Arc<[(HeaderName, HeaderValue)]> {
     headers
         .iter()
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
+}
+
+fn length_in_head((name, value): &(HeaderName, HeaderValue)) -> usize {
+    8 + name.as_str().len() + value.len()
 }
 
 fn push_counted(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -182,7 +185,7 @@ fn push_counted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn decode_head(head: &[u8]) -> Result<Vec<(HeaderName, HeaderValue)>, StoreError> {
+fn decode_head(head: &[u8]) -> Result<Arc<[(HeaderName, HeaderValue)]>, StoreError> {
     let Some((&[HEAD_VERSION, a, b, c, d], mut rest)) = head.split_first_chunk::<5>() else {
         return Err(unreadable("unknown version of a stored header list"));
     };
@@ -194,7 +197,7 @@ fn decode_head(head: &[u8]) -> Result<Vec<(HeaderName, HeaderValue)>, StoreError
         headers.push((name, value));
     }
     if rest.is_empty() {
-        Ok(headers)
+        Ok(headers.into())
     } else {
         Err(unreadable("a stored header list is too long"))
     }

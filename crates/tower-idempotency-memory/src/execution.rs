@@ -72,11 +72,10 @@ impl Execution for MemoryExecution {
         let held = records
             .find(&self.id)
             .filter(|kept| kept.is_held_by(self.token) && !kept.has_expired(now));
-        let Some(mut kept) = held.cloned() else {
+        if held.is_none() {
             return Ok(Renewal::Lost);
-        };
-        kept.renew(self.lease, now);
-        records.put(kept);
+        }
+        records.change(&self.id, |kept| kept.renew(self.lease, now));
         Ok(Renewal::Renewed)
     }
 
@@ -86,7 +85,7 @@ impl Execution for MemoryExecution {
         let ours = records
             .find(&self.id)
             .filter(|kept| kept.token == self.token && !kept.has_expired(now));
-        let Some(mut kept) = ours.cloned() else {
+        let Some(kept) = ours else {
             return Ok(Settled::Stale);
         };
         if !kept.is_held_by(self.token) {
@@ -94,8 +93,7 @@ impl Execution for MemoryExecution {
         }
         let size = completed.response.size_bytes() as u64;
         self.inner.make_room_for(&mut records, size, now)?;
-        kept.complete(completed, now);
-        records.put(kept);
+        records.change(&self.id, |kept| kept.complete(completed, now));
         Ok(Settled::Applied)
     }
 
@@ -107,18 +105,15 @@ impl Execution for MemoryExecution {
             // A key that is free is as asked.
             return Ok(settled_before(*release == Release::Free));
         }
-        let Some(mut kept) = live.filter(|kept| kept.token == self.token).cloned() else {
+        let Some(kept) = live.filter(|kept| kept.token == self.token) else {
             return Ok(Settled::Stale);
         };
         if !kept.is_held_by(self.token) {
             return Ok(settled_before(kept.info.failure.is_some()));
         }
         match release {
-            Release::Failed(failure) => {
-                kept.fail(failure, now);
-                records.put(kept);
-            }
-            Release::Free => records.remove(&self.id),
+            Release::Failed(failure) => records.change(&self.id, |kept| kept.fail(failure, now)),
+            Release::Free => drop(records.remove(&self.id)),
         }
         Ok(Settled::Applied)
     }

@@ -10,9 +10,11 @@ use tower_idempotency_core::RecordId;
 use crate::record::Kept;
 
 /// The records by identity, with an index by expiry so that nothing is ever scanned.
+///
+/// The records are boxed: a tree moves its values about.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    by_id: BTreeMap<RecordId, Kept>,
+    by_id: BTreeMap<RecordId, Box<Kept>>,
     by_expiry: BTreeSet<(SystemTime, RecordId)>,
     response_bytes: u64,
 }
@@ -27,7 +29,7 @@ impl Records {
     }
 
     pub(crate) fn find(&self, id: &RecordId) -> Option<&Kept> {
-        self.by_id.get(id)
+        self.by_id.get(id).map(|record| &**record)
     }
 
     /// Returns the records behind `after`, in the order of their identities.
@@ -36,45 +38,84 @@ impl Records {
         let start = after.map_or(Unbounded, Excluded);
         self.by_id
             .range((start, Unbounded))
-            .map(|(_, record)| record)
+            .map(|(_, record)| &**record)
     }
 
     /// Puts a record in its place and keeps the index and the count right.
-    pub(crate) fn put(&mut self, record: Kept) {
+    pub(crate) fn put(&mut self, record: Box<Kept>) {
         let id = record.info.id;
-        self.remove(&id);
-        if let Some(end) = record.info.expires_at {
-            self.by_expiry.insert((end, id));
-        }
-        self.response_bytes += record.response_bytes();
-        self.by_id.insert(id, record);
+        let after = Traces::of(&record);
+        let before = self.by_id.insert(id, record);
+        self.retrace(id, before.as_deref().map(Traces::of), Some(after));
     }
 
-    pub(crate) fn remove(&mut self, id: &RecordId) {
-        let Some(record) = self.by_id.remove(id) else {
+    /// Changes a record, if it is there, and keeps the index and the count right.
+    pub(crate) fn change(&mut self, id: &RecordId, change: impl FnOnce(&mut Kept)) {
+        let Some(record) = self.by_id.get_mut(id) else {
             return;
         };
-        if let Some(end) = record.info.expires_at {
-            self.by_expiry.remove(&(end, *id));
-        }
-        self.response_bytes -= record.response_bytes();
+        let before = Traces::of(record);
+        change(record);
+        let after = Traces::of(record);
+        self.retrace(*id, Some(before), Some(after));
     }
 
-    /// Removes at most `limit` expired records and returns how many.
-    pub(crate) fn remove_expired(&mut self, now: SystemTime, limit: u64) -> u64 {
-        let mut removed = 0;
-        while removed < limit
+    pub(crate) fn remove(&mut self, id: &RecordId) -> Option<Box<Kept>> {
+        let record = self.by_id.remove(id)?;
+        self.retrace(*id, Some(Traces::of(&record)), None);
+        Some(record)
+    }
+
+    /// Removes at most `limit` expired records, for the caller to drop without the lock.
+    #[must_use]
+    #[expect(
+        clippy::vec_box,
+        reason = "taking the records out of their boxes would copy them under the lock"
+    )]
+    pub(crate) fn take_expired(&mut self, now: SystemTime, limit: usize) -> Vec<Box<Kept>> {
+        let mut taken = Vec::new();
+        while taken.len() < limit
             && let Some((end, id)) = self.by_expiry.first().copied()
             && end <= now
         {
-            self.remove(&id);
-            removed += 1;
+            taken.extend(self.remove(&id));
         }
-        removed
+        taken
     }
 
     /// Tells whether something has expired and is still here.
     pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
         self.by_expiry.first().is_some_and(|(end, _)| *end <= now)
+    }
+
+    fn retrace(&mut self, id: RecordId, before: Option<Traces>, after: Option<Traces>) {
+        let expiry = |traces: Option<Traces>| traces.and_then(|traces| traces.expires_at);
+        let bytes = |traces: Option<Traces>| traces.map_or(0, |traces| traces.response_bytes);
+        if expiry(before) != expiry(after) {
+            if let Some(end) = expiry(before) {
+                self.by_expiry.remove(&(end, id));
+            }
+            if let Some(end) = expiry(after) {
+                self.by_expiry.insert((end, id));
+            }
+        }
+        self.response_bytes -= bytes(before);
+        self.response_bytes += bytes(after);
+    }
+}
+
+/// What a record leaves in the index and in the count.
+#[derive(Clone, Copy)]
+struct Traces {
+    expires_at: Option<SystemTime>,
+    response_bytes: u64,
+}
+
+impl Traces {
+    fn of(record: &Kept) -> Self {
+        Self {
+            expires_at: record.info.expires_at,
+            response_bytes: record.response_bytes(),
+        }
     }
 }

@@ -22,11 +22,10 @@ impl MemorySteps {
         let held = records
             .find(&self.id)
             .filter(|kept| kept.is_held_by(self.token) && !kept.has_expired(now));
-        let Some(mut kept) = held.cloned() else {
+        if held.is_none() {
             return Settled::Stale;
-        };
-        kept.steps = Some(Arc::clone(steps));
-        records.put(kept);
+        }
+        records.change(&self.id, |kept| kept.steps = Some(Arc::clone(steps)));
         Settled::Applied
     }
 }

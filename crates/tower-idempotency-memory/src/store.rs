@@ -15,6 +15,9 @@ use crate::{
     records::Records,
 };
 
+/// So many expired records are removed under one lock: requests get their turn in between.
+const SWEPT_AT_ONCE: usize = 32;
+
 /// A bounded store in the process's memory.
 ///
 /// See the [crate docs](crate). Cloning is cheap, and clones share the records.
@@ -107,10 +110,10 @@ impl Inner {
 /// Drops no more than is needed: dropping everything that has expired would make one caller pay,
 /// and all others wait, for what piled up over days.
 fn drop_one_expired(records: &mut Records, now: SystemTime) -> Result<(), StoreError> {
-    match records.remove_expired(now, 1) {
-        0 => Err(StoreErrorKind::Full.into()),
-        _ => Ok(()),
+    if records.take_expired(now, 1).is_empty() {
+        return Err(StoreErrorKind::Full.into());
     }
+    Ok(())
 }
 
 impl Store for MemoryStore {
@@ -128,10 +131,10 @@ impl Store for MemoryStore {
                     MemoryExecution::new(Arc::clone(&self.inner), request, attempt)
                 }));
             }
-            Some(Step::Replace(kept)) => *kept,
+            Some(Step::Replace(kept)) => kept,
             None => {
                 self.inner.make_room(&mut records, now)?;
-                Kept::first(request, now)
+                Box::new(Kept::first(request, now))
             }
         };
         let attempt = begun.attempt();
@@ -162,10 +165,20 @@ impl Store for MemoryStore {
     }
 
     async fn sweep(&self, limit: u32) -> Result<Swept, StoreError> {
-        let mut records = self.inner.lock();
         let now = self.inner.now();
-        let deleted = records.remove_expired(now, limit.into());
-        Ok(Swept::new(deleted, records.has_expired(now)))
+        let limit = limit as usize;
+        let mut deleted = 0;
+        while deleted < limit {
+            let at_most = SWEPT_AT_ONCE.min(limit - deleted);
+            // They are dropped when the lock is free again.
+            let taken = self.inner.lock().take_expired(now, at_most);
+            deleted += taken.len();
+            if taken.len() < at_most {
+                break;
+            }
+        }
+        let more = self.inner.lock().has_expired(now);
+        Ok(Swept::new(deleted as u64, more))
     }
 
     async fn ended(&self, ids: &[RecordId]) -> Result<Vec<RecordId>, StoreError> {
@@ -201,8 +214,8 @@ impl Store for MemoryStore {
             self.inner.make_room_for(&mut records, size, now)?;
         }
         match kept.resolve(resolution, now) {
-            Some(resolved) => records.put(resolved),
-            None => records.remove(id),
+            Some(resolved) => records.put(Box::new(resolved)),
+            None => drop(records.remove(id)),
         }
         Ok(Resolved::Applied)
     }
