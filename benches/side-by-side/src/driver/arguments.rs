@@ -44,6 +44,24 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [10, 32, 64])]
     pub(crate) pools: Vec<u32>,
 
+    /// Fills the table up to each of these sizes, in millions of records, and measures claims
+    /// there: `0,1,10,50`. It needs 0.8 GB of disk for each million, and 12 GB beside.
+    #[arg(long, value_name = "MILLIONS", value_delimiter = ',')]
+    pub(crate) growth: Vec<f64>,
+
+    /// How many millions of expired records are swept from the largest of these tables.
+    #[arg(long, value_name = "MILLIONS", default_value_t = 10.0)]
+    pub(crate) expired: f64,
+
+    /// Writes the results into docs/performance.md, too.
+    #[arg(long)]
+    pub(crate) write_docs: bool,
+
+    /// Measures nothing, and reads the results of earlier runs; of two for the same, the last
+    /// counts.
+    #[arg(long, value_name = "JSON", value_delimiter = ',')]
+    pub(crate) read: Vec<PathBuf>,
+
     /// Where the results are written.
     #[arg(long, value_name = "DIR", default_value = "target/bench/results")]
     pub(crate) out: PathBuf,

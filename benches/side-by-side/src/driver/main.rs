@@ -12,6 +12,7 @@
 )]
 
 mod arguments;
+mod growth;
 mod load;
 mod measure;
 mod progress;
@@ -19,6 +20,7 @@ mod report;
 mod run;
 mod series;
 mod suite;
+mod targets;
 
 use std::process::ExitCode;
 

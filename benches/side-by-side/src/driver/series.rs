@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::growth::Point;
 use crate::measure::{Machine, Medium, Round, Workload};
 
 /// All rounds of one contender at one number of connections.
@@ -47,6 +48,38 @@ pub(crate) struct Results {
     pub(crate) command: String,
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) series: Vec<Series>,
+    pub(crate) growth: Vec<Point>,
+}
+
+impl Results {
+    /// Takes over what another run has measured.
+    pub(crate) fn merge(&mut self, other: Self) {
+        let same = |a: &Series, b: &Series| {
+            (&a.suite, a.connections, &a.contender) == (&b.suite, b.connections, &b.contender)
+        };
+        self.series
+            .retain(|old| !other.series.iter().any(|new| same(old, new)));
+        self.series.extend(other.series);
+        if !other.growth.is_empty() {
+            self.growth = other.growth;
+        }
+        if !self.command.is_empty() {
+            self.command.push_str("`, `cargo xtask bench ");
+        }
+        self.command.push_str(&other.command);
+        self.machine = other.machine;
+        self.settings = other.settings;
+    }
+
+    /// Returns the series of a contender, if it has a result.
+    pub(crate) fn find(&self, suite: &str, contender: &str, connections: usize) -> Option<&Series> {
+        self.series.iter().find(|series| {
+            series.suite == suite
+                && series.contender == contender
+                && series.connections == connections
+                && series.error.is_none()
+        })
+    }
 }
 
 #[cfg(test)]

@@ -113,7 +113,9 @@ pub(crate) fn chosen(arguments: &Arguments, peers: &[String]) -> Vec<Suite> {
     let is_wanted =
         |wanted: &[String], name: &str| wanted.is_empty() || wanted.iter().any(|each| each == name);
     let mut suites = all(peers);
-    suites.retain(|suite| is_wanted(&arguments.only, suite.name));
+    // Growth alone takes long enough.
+    let only_growth = !arguments.growth.is_empty() && arguments.only.is_empty();
+    suites.retain(|suite| is_wanted(&arguments.only, suite.name) && !only_growth);
     for suite in &mut suites {
         suite
             .contenders

@@ -120,6 +120,17 @@ impl Database {
         })
     }
 
+    /// Returns the one text that a query in the database of this name finds.
+    pub(crate) fn text_in(&mut self, name: &str, sql: &str) -> Result<String> {
+        let mut found = String::new();
+        self.within(name, async |connection| {
+            let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+            found = query.fetch_one(connection).await?.try_get(0)?;
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// Writes all dirty pages, so that no round pays for another one's.
     pub(crate) fn checkpoint(&mut self) -> Result<()> {
         self.run("CHECKPOINT")

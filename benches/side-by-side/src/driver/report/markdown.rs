@@ -5,26 +5,82 @@ use std::fmt::Write;
 use crate::{
     series::{Results, Series},
     suite,
+    targets::{self, Target},
 };
 
 pub(crate) fn tables(results: &Results) -> String {
     let mut text = machine(results);
     for suite in suite::all(&[]) {
-        let series = results
-            .series
-            .iter()
-            .filter(|each| each.suite == suite.name);
-        let series: Vec<_> = series.collect();
-        if let Some(first) = series.first() {
-            let bytes = first.body_bytes;
-            let _ = writeln!(text, "\n### {}, responses of {bytes} bytes\n", suite.title);
-            text.push_str(&table(&series));
+        if let Some(table) = suite_table(results, suite.name) {
+            let (title, bytes) = (suite.title, suite.body_bytes);
+            let _ = writeln!(text, "\n### {title}, responses of {bytes} bytes\n\n{table}");
         }
+    }
+    if let Some(table) = growth_table(results) {
+        let _ = writeln!(text, "\n### Large tables, 64 connections\n\n{table}");
+    }
+    let _ = writeln!(text, "\n### Targets\n\n{}", targets(&targets::all(results)));
+    text
+}
+
+/// Returns the table of a suite, if it was measured.
+pub(crate) fn suite_table(results: &Results, suite: &str) -> Option<String> {
+    let series = results.series.iter().filter(|each| each.suite == suite);
+    let series: Vec<_> = series.collect();
+    (!series.is_empty()).then(|| table(&series))
+}
+
+/// Returns the table of the sizes of tables, if they were measured.
+pub(crate) fn growth_table(results: &Results) -> Option<String> {
+    let mut text = String::from(
+        "| Records | Table and indexes | Load | Requests/s | p50 ms | p99 ms | Postgres CPU µs |\n\
+         |--:|--:|:--|--:|--:|--:|--:|\n",
+    );
+    for point in &results.growth {
+        let sweeping = point.sweeping.as_ref();
+        let swept = format!(
+            "sweeping {} a second",
+            thousands(point.swept.unwrap_or(0.0))
+        );
+        let rounds = [
+            ("nothing expired".to_owned(), Some(&point.quiet)),
+            (swept, sweeping),
+        ];
+        for (load, round) in rounds {
+            let Some(round) = round else { continue };
+            let _ = writeln!(
+                text,
+                "| {} M | {:.1} GB | {load} | {} | {:.2} | {:.2} | {:.1} |",
+                point.millions,
+                point.bytes as f64 / 1e9,
+                thousands(round.rate),
+                round.p50 / 1e3,
+                round.p99 / 1e3,
+                round.postgres_cpu,
+            );
+        }
+    }
+    (!results.growth.is_empty()).then_some(text)
+}
+
+pub(crate) fn targets(targets: &[Target]) -> String {
+    let mut text = String::from("| Target | Measured | Wanted | |\n|:--|--:|--:|:--|\n");
+    for target in targets {
+        let measured = target
+            .measured
+            .map_or("-".to_owned(), |value| format!("{value:.2}"));
+        let verdict = match target.is_met() {
+            Some(true) => "ok",
+            Some(false) => "short",
+            None => "not measured",
+        };
+        let (name, wanted) = (target.name, target.wanted);
+        let _ = writeln!(text, "| {name} | {measured} | {wanted} | {verdict} |");
     }
     text
 }
 
-fn machine(results: &Results) -> String {
+pub(crate) fn machine(results: &Results) -> String {
     let machine = &results.machine;
     let settings: Vec<_> = results
         .settings

@@ -3,13 +3,14 @@
 mod entry;
 mod point;
 
-use std::{path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 use throwaway_postgres::Binaries;
 
 use crate::{
     arguments::Arguments,
+    growth,
     measure::{Database, Machine, Medium, Programs, SETTINGS, fdatasync},
     progress::Progress,
     series::Results,
@@ -28,6 +29,9 @@ pub(crate) struct Bench<'a> {
 
 /// Measures all that was asked for.
 pub(crate) fn all(arguments: &Arguments) -> Result<Results> {
+    if !arguments.read.is_empty() {
+        return read(arguments);
+    }
     let programs = programs(arguments)?;
     let peers = peers(&programs)?;
     let suites = suite::chosen(arguments, &peers);
@@ -35,7 +39,7 @@ pub(crate) fn all(arguments: &Arguments) -> Result<Results> {
         list(&suites);
         return Ok(Results::default());
     }
-    if suites.is_empty() {
+    if suites.is_empty() && arguments.growth.is_empty() {
         bail!("there is nothing to measure; `--list` names suites and contenders");
     }
     let binaries = Binaries::provide(None, &PathBuf::from("target").join("postgres"))?;
@@ -53,7 +57,8 @@ pub(crate) fn all(arguments: &Arguments) -> Result<Results> {
     let mut progress = Some(Progress::new(total));
     for medium in [Medium::Disk, Medium::Tmpfs] {
         let here: Vec<_> = suites.iter().filter(|s| s.medium == medium).collect();
-        let Some(begun) = progress.take_if(|_| !here.is_empty()) else {
+        let grows = medium == Medium::Disk && !arguments.growth.is_empty();
+        let Some(begun) = progress.take_if(|_| grows || !here.is_empty()) else {
             continue;
         };
         let mut bench = Bench {
@@ -65,7 +70,21 @@ pub(crate) fn all(arguments: &Arguments) -> Result<Results> {
             progress: begun,
         };
         bench.run(&here, &mut results)?;
+        if grows {
+            let (programs, database) = (&bench.programs, &mut bench.database);
+            results.growth = growth::measure_all(arguments, programs, database)?;
+        }
         progress = Some(bench.progress);
+    }
+    Ok(results)
+}
+
+/// Reads what earlier runs have written.
+fn read(arguments: &Arguments) -> Result<Results> {
+    let mut results = Results::default();
+    for path in &arguments.read {
+        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        results.merge(serde_json::from_str(&text)?);
     }
     Ok(results)
 }

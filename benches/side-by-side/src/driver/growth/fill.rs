@@ -1,0 +1,160 @@
+//! Filling the store's table with records like those that the layer writes.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::measure::Database;
+
+/// Records that are written by one statement.
+const BATCH: u64 = 500_000;
+const TABLE: &str = "idempotency_keys";
+
+/// Writes images of one real record, under keys of their own.
+pub(crate) struct Filler {
+    database: String,
+    /// Every column, and what is selected for it.
+    columns: String,
+    values: String,
+    /// Statements that drop all indexes, and make them again.
+    drop_indexes: String,
+    make_indexes: String,
+    /// The room that the table leaves on its pages.
+    fillfactor: String,
+}
+
+impl Filler {
+    /// Keeps one of the table's records as the image, and removes all others.
+    pub(crate) fn new(database: &mut Database, name: &str) -> Result<Self> {
+        let setup = format!(
+            "CREATE TABLE image AS SELECT * FROM {TABLE} WHERE state = 'completed' LIMIT 1; \
+             TRUNCATE {TABLE}; ALTER TABLE {TABLE} SET (autovacuum_enabled = off)"
+        );
+        database.run_in(name, &setup)?;
+        let mut text = |sql: &str| database.text_in(name, sql);
+        let columns = format!(
+            "SELECT string_agg(format('%I', attname), ', ' ORDER BY attnum) FROM pg_attribute \
+             WHERE attrelid = '{TABLE}'::regclass AND attnum > 0 AND NOT attisdropped"
+        );
+        let columns = text(&columns)?;
+        // Primary keys and unique constraints carry their indexes with them.
+        let indexes = |with_constraint: &str, alone: &str| {
+            format!(
+                "SELECT string_agg(CASE WHEN conname IS NULL THEN {alone} \
+                 ELSE format({with_constraint}) END, '; ') \
+                 FROM pg_index LEFT JOIN pg_constraint ON conindid = indexrelid \
+                 WHERE indrelid = '{TABLE}'::regclass"
+            )
+        };
+        let drop = indexes(
+            &format!("'ALTER TABLE {TABLE} DROP CONSTRAINT %I', conname"),
+            "format('DROP INDEX %s', indexrelid::regclass)",
+        );
+        let make = indexes(
+            &format!(
+                "'ALTER TABLE {TABLE} ADD CONSTRAINT %I %s', conname, \
+                 pg_get_constraintdef(pg_constraint.oid)"
+            ),
+            "pg_get_indexdef(indexrelid)",
+        );
+        let fillfactor = format!(
+            "SELECT coalesce((SELECT option_value FROM pg_class, \
+             pg_options_to_table(reloptions) WHERE oid = '{TABLE}'::regclass \
+             AND option_name = 'fillfactor'), '100')"
+        );
+        Ok(Self {
+            database: name.to_owned(),
+            values: columns
+                .split(", ")
+                .map(value_of)
+                .collect::<Vec<_>>()
+                .join(", "),
+            drop_indexes: text(&drop)?,
+            make_indexes: text(&make)?,
+            fillfactor: text(&fillfactor)?,
+            columns,
+        })
+    }
+
+    /// Fills the table up to so many millions of records.
+    ///
+    /// The new ones expire at `expiry`. Their pages are full: nothing changes them any more.
+    pub(crate) fn fill(&self, database: &mut Database, millions: f64, expiry: &str) -> Result<()> {
+        let wanted = (millions * 1e6) as u64;
+        let mut count = self.count(database)?;
+        if count >= wanted {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let already = count;
+        let full = format!("ALTER TABLE {TABLE} SET (fillfactor = 100)");
+        self.run(database, &format!("{}; {full}", self.drop_indexes))?;
+        while count < wanted {
+            let next = (count + BATCH).min(wanted);
+            self.run(database, &self.insert(count, next, expiry))?;
+            count = next;
+            let each = begun.elapsed().as_secs_f64() / (count - already) as f64;
+            let left = each * (wanted - count) as f64;
+            eprint!(
+                "\r   {:.1} of {millions} M, {left:.0} s left    ",
+                count as f64 / 1e6
+            );
+        }
+        eprintln!("\n   indexes, VACUUM, ANALYZE, CHECKPOINT");
+        let memory = "SET maintenance_work_mem = '1GB'";
+        self.run(database, &format!("{memory}; {}", self.make_indexes))?;
+        let room = format!("ALTER TABLE {TABLE} SET (fillfactor = {})", self.fillfactor);
+        self.run(database, &room)?;
+        self.run(database, &format!("VACUUM (ANALYZE) {TABLE}"))?;
+        database.checkpoint()?;
+        eprintln!("   filled in {:.0} s", begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    pub(crate) fn count(&self, database: &mut Database) -> Result<u64> {
+        self.number(database, &format!("SELECT count(*)::text FROM {TABLE}"))
+    }
+
+    pub(crate) fn expired(&self, database: &mut Database) -> Result<u64> {
+        let sql = format!("SELECT count(*)::text FROM {TABLE} WHERE sweep_at < now()");
+        self.number(database, &sql)
+    }
+
+    pub(crate) fn bytes(&self, database: &mut Database) -> Result<u64> {
+        let sql = format!("SELECT pg_total_relation_size('{TABLE}')::text");
+        self.number(database, &sql)
+    }
+
+    fn insert(&self, from: u64, to: u64, expiry: &str) -> String {
+        let values = self.values.replace("EXPIRY", expiry);
+        format!(
+            "SET synchronous_commit = off; INSERT INTO {TABLE} ({}) SELECT {values} \
+             FROM image, generate_series({} + 1, {to}) AS number",
+            self.columns, from
+        )
+    }
+
+    fn run(&self, database: &mut Database, sql: &str) -> Result<()> {
+        // VACUUM cannot be one of several statements, and no other here comes alone.
+        database
+            .run_in(&self.database, sql)
+            .with_context(|| sql.chars().take(200).collect::<String>())
+    }
+
+    fn number(&self, database: &mut Database, sql: &str) -> Result<u64> {
+        Ok(database.text_in(&self.database, sql)?.parse()?)
+    }
+}
+
+/// Returns what a column of a new record is.
+fn value_of(column: &str) -> &str {
+    match column {
+        "id" => "sha256(int8send(number))",
+        "token" => "gen_random_uuid()",
+        "key" => "gen_random_uuid()::text",
+        "created_at" | "ended_at" => "now() - random() * interval '6 days'",
+        // Spread, as records are that were not written all at once.
+        "expires_at" | "sweep_at" => "EXPIRY + number * interval '1 millisecond' * 0.001",
+        other => other,
+    }
+}

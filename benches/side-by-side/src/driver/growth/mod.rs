@@ -1,0 +1,175 @@
+//! How the Postgres store does on large tables, and while much is swept.
+
+mod fill;
+
+use std::{path::Path, process::Command, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    arguments::Arguments,
+    growth::fill::Filler,
+    measure::{Database, Load, Programs, Round, RunningServer, Setup, Workload, measure},
+};
+
+/// What was measured on a table of one size.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Point {
+    pub(crate) millions: f64,
+    /// How many bytes table and indexes take.
+    pub(crate) bytes: u64,
+    /// With nothing to sweep.
+    pub(crate) quiet: Round,
+    /// While expired records are swept; only on the largest table.
+    pub(crate) sweeping: Option<Round>,
+    /// How many of them were swept in a second.
+    pub(crate) swept: Option<f64>,
+}
+
+const DATABASE: &str = "growth";
+const CONNECTIONS: usize = 64;
+/// What table, indexes and their log take for a million records, at the most.
+const BYTES_PER_MILLION: u64 = 800_000_000;
+/// What has to stay free for the log, sorting, and everybody else.
+const RESERVE: u64 = 12_000_000_000;
+
+/// Fills the table step by step, and measures claims at each.
+pub(crate) fn measure_all(
+    arguments: &Arguments,
+    programs: &Programs,
+    database: &mut Database,
+) -> Result<Vec<Point>> {
+    let mut sizes = arguments.growth.clone();
+    sizes.sort_by(f64::total_cmp);
+    let Some(&largest) = sizes.last() else {
+        return Ok(Vec::new());
+    };
+    check_room(database.folder(), largest + arguments.expired)?;
+    let url = database.fresh(DATABASE)?;
+    let setup = Setup {
+        name: "leased",
+        database_url: url,
+        file: arguments.data_dir.join("unused"),
+        pool: 10,
+        body_bytes: 200,
+        sweep_ms: Some(1000),
+    };
+    // Makes the table, and a record after whose image all others are made.
+    let server = RunningServer::start(&programs.ours, &setup)?;
+    turn(&server, database, Duration::from_millis(100))?;
+    drop(server);
+    let filler = Filler::new(database, DATABASE)?;
+    let mut points = Vec::new();
+    for size in sizes {
+        eprintln!("== claims on a table of {size} million records");
+        filler.fill(database, size, "now() + interval '7 days'")?;
+        let server = RunningServer::start(&programs.ours, &setup)?;
+        let quiet = median_turn(&server, database, arguments)?;
+        drop(server);
+        points.push(Point {
+            millions: size,
+            bytes: filler.bytes(database)?,
+            quiet,
+            sweeping: None,
+            swept: None,
+        });
+    }
+    if let Some(last) = points.last_mut()
+        && arguments.expired > 0.0
+    {
+        sweep(arguments, programs, database, &filler, &setup, last)?;
+    }
+    database.drop(DATABASE)?;
+    Ok(points)
+}
+
+/// Measures claims while expired records are swept.
+fn sweep(
+    arguments: &Arguments,
+    programs: &Programs,
+    database: &mut Database,
+    filler: &Filler,
+    setup: &Setup<'_>,
+    point: &mut Point,
+) -> Result<()> {
+    eprintln!(
+        "== claims while {} million expired records are swept",
+        arguments.expired
+    );
+    let total = filler.count(database)? as f64 / 1e6 + arguments.expired;
+    filler.fill(database, total, "now() - interval '1 minute'")?;
+    let server = RunningServer::start(&programs.ours, setup)?;
+    let before = filler.expired(database)?;
+    let begun = std::time::Instant::now();
+    let round = turn(&server, database, arguments.time() * 4)?;
+    let after = filler.expired(database)?;
+    let swept = (before - after) as f64 / begun.elapsed().as_secs_f64();
+    drop(server);
+    describe("sweeping", &round);
+    eprintln!("   {swept:.0} records swept a second");
+    if after == before {
+        bail!("nothing was swept");
+    }
+    point.sweeping = Some(round);
+    point.swept = Some(swept);
+    Ok(())
+}
+
+fn median_turn(
+    server: &RunningServer,
+    database: &mut Database,
+    arguments: &Arguments,
+) -> Result<Round> {
+    let mut rounds = Vec::new();
+    for _ in 0..arguments.rounds() {
+        database.checkpoint()?;
+        let round = turn(server, database, arguments.time())?;
+        describe("claims", &round);
+        rounds.push(round);
+    }
+    rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    Ok(rounds.swap_remove(rounds.len() / 2))
+}
+
+fn turn(server: &RunningServer, database: &mut Database, time: Duration) -> Result<Round> {
+    let load = Load {
+        workload: Workload::Fresh,
+        marks_replays: true,
+        connections: CONNECTIONS,
+        warm_up: Duration::from_millis(500),
+        time,
+    };
+    measure(server, database, load)
+}
+
+fn describe(what: &str, round: &Round) {
+    eprintln!(
+        "   {what}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, CPU us {:.1} + {:.1} Postgres",
+        round.rate,
+        round.p50 / 1e3,
+        round.p99 / 1e3,
+        round.server_cpu,
+        round.postgres_cpu,
+    );
+}
+
+/// Refuses to fill the disk of somebody who did not expect it.
+fn check_room(folder: &Path, millions: f64) -> Result<()> {
+    let output = Command::new("df").arg("-Pk").arg(folder).output()?;
+    let output = String::from_utf8(output.stdout)?;
+    let line = output.lines().nth(1).context("df says nothing")?;
+    let free = line.split_whitespace().nth(3).context("df says little")?;
+    let free = free.parse::<u64>()? * 1024;
+    let needed = (millions * BYTES_PER_MILLION as f64) as u64 + RESERVE;
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    eprintln!(
+        "growth to {millions} million records takes up to {:.0} GB; {:.0} GB are free",
+        gigabytes(needed),
+        gigabytes(free)
+    );
+    if free < needed {
+        bail!("there is too little room for a table of that size");
+    }
+    Ok(())
+}
