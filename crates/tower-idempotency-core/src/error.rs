@@ -59,6 +59,9 @@ impl fmt::Display for StoreError {
             }
             StoreErrorKind::Timeout => "the idempotency store did not answer in time",
             StoreErrorKind::Unavailable => "the idempotency store cannot be reached",
+            StoreErrorKind::Unfenced => {
+                "a success was not kept in the handler's transaction, and is not kept without one"
+            }
             StoreErrorKind::Unreadable => "a stored idempotency record cannot be read",
         })
     }
@@ -93,6 +96,9 @@ pub enum StoreErrorKind {
     Timeout,
     /// No connection, or the connection broke. What was asked may have happened.
     Unavailable,
+    /// A success was to be kept outside of the handler's transaction, in a store that does not do
+    /// so. Nothing has changed.
+    Unfenced,
     /// The record is there and cannot be understood. It must never be executed again.
     Unreadable,
 }

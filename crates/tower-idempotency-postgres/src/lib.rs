@@ -38,7 +38,8 @@
 //! repeat them:
 //!
 //! - **Fenced commit**: the handler calls `Idempotency::complete_in` in its own transaction, which
-//!   compares the lease's token there ([`PostgresFence`]).
+//!   compares the lease's token there ([`PostgresFence`]). [`PostgresStore::fenced`] makes that a
+//!   duty, and can spare its claims the wait for the disk ([`ClaimDurability`]).
 //! - **Transactional mode**: [`PostgresStore::transactional`] hands the handler the transaction
 //!   ([`Tx`]) and commits it together with the response ([`TransactionalStore`]).
 //!
@@ -103,6 +104,7 @@ mod connection;
 mod error;
 mod execution;
 mod fence;
+mod fenced;
 mod migrate;
 mod pooling;
 mod resolve;
@@ -116,8 +118,12 @@ mod store;
 mod transactional;
 
 pub use crate::{
-    builder::PostgresStoreBuilder, execution::PostgresExecution, fence::PostgresFence,
-    pooling::Pooling, store::PostgresStore,
+    builder::PostgresStoreBuilder,
+    execution::PostgresExecution,
+    fence::PostgresFence,
+    fenced::{ClaimDurability, FencedExecution, FencedStore, FencedStoreBuilder},
+    pooling::Pooling,
+    store::PostgresStore,
 };
 #[cfg(feature = "axum")]
 pub use transactional::TxRejection;

@@ -35,6 +35,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The same, but claims do not wait for the disk.
+    pub(crate) fn with_relaxed_claims(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            sql: self.sql.with_relaxed_claims(),
+            ..*self
+        }
+    }
+
     /// Runs `operation` within the store's bound, again if it met a fault that passes.
     ///
     /// Whatever is still running at the bound has an unknown outcome; the token in every

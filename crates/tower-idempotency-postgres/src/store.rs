@@ -99,6 +99,10 @@ impl PostgresStore {
             .unwrap_or_else(|_| Err(StoreErrorKind::Timeout.into()))
     }
 
+    pub(crate) fn with_shared(self, shared: Arc<Shared>) -> Self {
+        Self { shared, ..self }
+    }
+
     pub(crate) fn with(shared: Shared, migrations: String) -> Self {
         Self {
             shared: Arc::new(shared),

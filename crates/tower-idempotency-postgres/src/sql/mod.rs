@@ -30,7 +30,7 @@ const MIGRATIONS: [&str; 1] = [include_str!(
 )];
 
 /// The texts, made once for the schema that is used.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sql {
     pub(crate) claims: Text,
     pub(crate) ends: Text,
@@ -121,6 +121,15 @@ impl Sql {
         }
     }
 
+    /// The same, but what claims is committed without waiting for the disk.
+    pub(crate) fn with_relaxed_claims(&self) -> Self {
+        Self {
+            claim: relaxed(&self.claim),
+            take_over: relaxed(&self.take_over),
+            ..self.clone()
+        }
+    }
+
     /// Returns the statement that tries a key's lock, with the key's number and the mark written
     /// into it: for the simple protocol, which carries it together with `BEGIN`.
     pub(crate) fn lock_literally(&self, id: &RecordId, mark: LeaseToken) -> String {
@@ -143,6 +152,13 @@ impl Sql {
         literal.push_str("'::bytea");
         self.find.0.replace("$1", &literal)
     }
+}
+
+/// Lets a statement's own transaction, and no other one, be committed without waiting for the disk.
+fn relaxed(text: &Text) -> Text {
+    let clock = "SELECT clock_timestamp() AS now)";
+    let relaxed = "SELECT clock_timestamp() AS now, set_config('synchronous_commit', 'off', true))";
+    Text(Arc::from(text.0.replacen(clock, relaxed, 1)))
 }
 
 /// The number that stands for a key among a table's locks.
@@ -182,6 +198,25 @@ mod tests {
         assert_ne!(in_transaction.complete_in.0, whole.complete_in.0);
         let keep = in_transaction.keep_in_transaction;
         assert_ne!(keep.0, whole.keep_in_transaction.0);
+    }
+
+    #[test]
+    fn claims_alone_may_be_relaxed() {
+        let whole = Sql::new(&Schema::default(), None);
+        let relaxed = whole.with_relaxed_claims();
+        let off = "set_config('synchronous_commit', 'off', true)";
+        assert!(relaxed.claim.0.contains(off));
+        assert!(relaxed.take_over.0.contains(off));
+        for (relaxed, whole) in [
+            (relaxed.renew, whole.renew),
+            (relaxed.complete, whole.complete),
+            (relaxed.complete_in, whole.complete_in),
+            (relaxed.fail, whole.fail),
+            (relaxed.free, whole.free),
+            (relaxed.keep_steps, whole.keep_steps),
+        ] {
+            assert_eq!(relaxed.0, whole.0);
+        }
     }
 
     /// `now()` stands still in a transaction, and a session's time zone or a lenient comparison

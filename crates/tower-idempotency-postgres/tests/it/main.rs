@@ -5,6 +5,7 @@
 mod bounds;
 mod conformance;
 mod fence;
+mod fenced;
 mod isolation;
 mod locks;
 mod migrations;

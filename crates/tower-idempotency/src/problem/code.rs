@@ -21,6 +21,9 @@ pub enum ProblemCode {
     IdempotencyStoreUnavailable,
     /// 500: the handler panicked.
     HandlerPanicked,
+    /// 500: the handler said success without completing the key in its transaction, as its store
+    /// asks for.
+    NotCompletedInTransaction,
     /// 409: an execution ended without a trace, and an operator has to say what became of it.
     OutcomeUnknown,
     /// 400: the body could not be read to its end.
@@ -49,6 +52,7 @@ impl ProblemCode {
             Self::IdempotencyScopeMissing => "IDEMPOTENCY_SCOPE_MISSING",
             Self::IdempotencyStoreUnavailable => "IDEMPOTENCY_STORE_UNAVAILABLE",
             Self::HandlerPanicked => "HANDLER_PANICKED",
+            Self::NotCompletedInTransaction => "NOT_COMPLETED_IN_TRANSACTION",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
             Self::RequestBodyUnreadable => "REQUEST_BODY_UNREADABLE",
             Self::RequestInProgress => "REQUEST_IN_PROGRESS",
@@ -72,6 +76,7 @@ impl ProblemCode {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::HandlerPanicked
+            | Self::NotCompletedInTransaction
             | Self::StoredResponseUnreadable
             | Self::TransactionNotCommitted => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AttemptsExhausted | Self::OutcomeUnknown | Self::RequestInProgress => {
@@ -92,6 +97,7 @@ impl ProblemCode {
             Self::IdempotencyScopeMissing => "The request names nobody to whom the key belongs",
             Self::IdempotencyStoreUnavailable => "Idempotency cannot be guaranteed at present",
             Self::HandlerPanicked => "The request failed",
+            Self::NotCompletedInTransaction => "The outcome of the request cannot be kept",
             Self::OutcomeUnknown => "The outcome of the first request is unknown",
             Self::RequestBodyUnreadable => "The request body could not be read",
             Self::RequestInProgress => "The first request with this key is in progress",
@@ -123,7 +129,7 @@ impl ProblemCode {
                 "The request was not carried out. Send it again with the same key."
             }
             Self::HandlerPanicked => "Send the same request again with the same key.",
-            Self::OutcomeUnknown => {
+            Self::OutcomeUnknown | Self::NotCompletedInTransaction => {
                 "The request may have been carried out. Do not use a new key; ask the operator of this service."
             }
             Self::RequestBodyUnreadable => "Send the whole request again with the same key.",

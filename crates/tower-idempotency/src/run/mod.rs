@@ -26,6 +26,7 @@ mod read;
 mod replay;
 mod settle;
 mod sweep;
+mod unfenced;
 
 use std::{future::poll_fn, num::NonZeroU32, sync::Arc};
 

@@ -39,7 +39,7 @@ enum Verdict {
 }
 
 /// What became of the key.
-enum Settledness {
+pub(super) enum Settledness {
     /// As the verdict said, or nearly so.
     Ours(Settlement),
     /// Somebody else has taken the key over.
@@ -48,6 +48,8 @@ enum Settledness {
     Conflict(Settlement),
     /// Whether the effect is there is not known: the client must not be told that it is.
     Unknown,
+    /// The response was a success outside of the transaction that it must be kept in.
+    Unfenced(Settlement),
 }
 
 /// An execution at its end.
@@ -132,6 +134,7 @@ impl<St: Store> Settling<St> {
                 tracing::error!(record = %self.id, error = chain, "a transaction was rolled back");
                 Settledness::Ours(Settlement::RolledBack)
             }
+            StoreErrorKind::Unfenced => self.refuse_success(completed.retention).await,
             kind => {
                 tracing::error!(record = %self.id, error = chain, "a response could not be stored yet");
                 later::complete_later(self.shared, self.execution, self.id, completed);
@@ -184,6 +187,9 @@ async fn answer<St: Store, B: Body>(
             return not_done(shared, code, Settlement::RolledBack);
         }
         Settledness::Unknown => return not_known(shared),
+        Settledness::Unfenced(settlement) => {
+            return not_done(shared, ProblemCode::NotCompletedInTransaction, settlement);
+        }
         Settledness::Ours(settlement) | Settledness::Conflict(settlement) => settlement,
     };
     let marks = &shared.settings.response_headers;
