@@ -94,6 +94,8 @@ pub enum FaultKind {
     ClockShift(&'static str),
     /// The store could not be reached, or not well.
     Store(String),
+    /// The database crashed, with what it had not acknowledged, and was started again.
+    Crash,
 }
 
 /// A call of one of the store's verbs.
@@ -270,6 +272,8 @@ pub struct EffectRow {
 pub struct History {
     /// The level of guarantee.
     pub mode: Mode,
+    /// Whether a crash of the database may take claims with it.
+    pub relaxed_claims: bool,
     /// The length of a lease.
     pub lease: Duration,
     /// Every process.

@@ -147,6 +147,7 @@ impl Scene {
         let record = self.record.clone().map(|record| ("k".to_owned(), record));
         History {
             mode: Mode::Leased,
+            relaxed_claims: false,
             lease: Duration::from_secs(1),
             lives: vec![life],
             faults: self.faults.clone(),

@@ -150,6 +150,23 @@ impl Server {
         fs::remove_file(self.folder.join(PID_FILE)).context("cannot remove the pid file")
     }
 
+    /// Kills the process of one client with SIGKILL, one that is at work if there is one, so that
+    /// the server drops what is in its memory, recovers and goes on by itself.
+    ///
+    /// Returns whether there was any client.
+    ///
+    /// # Errors
+    ///
+    /// If the server is not running.
+    pub fn crash(&self) -> Result<bool> {
+        let backends = self.backends()?;
+        let busy = backends.iter().find(|(_, title)| !title.contains("idle"));
+        let Some((pid, _)) = busy.or_else(|| backends.first()) else {
+            return Ok(false);
+        };
+        Ok(process::signal("KILL", slice::from_ref(pid)).is_ok())
+    }
+
     /// Stops all processes of the server where they are, with SIGSTOP.
     ///
     /// # Errors
@@ -174,15 +191,10 @@ impl Server {
     ///
     /// If the server is not running.
     pub fn terminate_backends(&self) -> Result<usize> {
-        let pid = self.pid()?.to_string();
-        let backends = process::children_of(&pid).into_iter().filter(|pid| {
-            // The title names the client's address; the server's own processes have none.
-            let title = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            title.contains(" 127.0.0.1(")
-        });
         // One that ends by itself just now needs no signal.
+        let backends = self.backends()?.into_iter();
         let terminated =
-            backends.filter(|pid| process::signal("TERM", slice::from_ref(pid)).is_ok());
+            backends.filter(|(pid, _)| process::signal("TERM", slice::from_ref(pid)).is_ok());
         Ok(terminated.count())
     }
 
@@ -208,6 +220,19 @@ impl Server {
         let path = self.data().join("postgresql.auto.conf");
         fs::write(&path, settings_file(self.port, settings))?;
         self.user.map_or(Ok(()), |user| shell::give(&path, user))
+    }
+
+    /// Lists the clients' processes, with their titles.
+    fn backends(&self) -> Result<Vec<(String, String)>> {
+        let pid = self.pid()?.to_string();
+        let titled = process::children_of(&pid).into_iter().map(|pid| {
+            let title = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            (pid, title)
+        });
+        // The title names the client's address; the server's own processes have none.
+        Ok(titled
+            .filter(|(_, title)| title.contains(" 127.0.0.1("))
+            .collect())
     }
 
     /// Lists the postmaster and its children.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Acquisition, Violation, acquisitions,
+    Acquisition, Violation, acquisitions, forgotten,
     stuck::{IN_FLIGHT, latest_effect},
 };
 use crate::{CallResult, History, Moment, Timeline, Verb};
@@ -18,7 +18,8 @@ pub(super) fn check(history: &History, timeline: &Timeline<'_>) -> Vec<Violation
     let mut acquired = BTreeMap::new();
     for acquisition in acquisitions(timeline) {
         if let Some(CallResult::Acquired { attempt, .. }) = acquisition.call.result()
-            && acquired.insert(*attempt, acquisition).is_some()
+            && let Some(earlier) = acquired.insert(*attempt, acquisition)
+            && !forgotten::may_be(history, timeline, &earlier, acquisition.returned)
         {
             let what = format!("two executions were told that they are attempt {attempt}");
             violations.push(Violation::of_key("G1", timeline.key, what));

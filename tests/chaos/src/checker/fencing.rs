@@ -1,7 +1,7 @@
 //! G3: whoever lost the key changes nothing, and is told so.
 
-use super::{Violation, acquisitions};
-use crate::{Call, CallResult, History, Mode, Timeline, Verb};
+use super::{Violation, acquisitions, forgotten};
+use crate::{Call, CallResult, History, Mode, Moment, Timeline, Verb};
 
 /// Looks for calls of an execution that began after another one had acquired the key,
 /// and were carried out all the same; and for records that name another attempt than their body.
@@ -19,7 +19,8 @@ pub(super) fn check(history: &History, timeline: &Timeline<'_>) -> Vec<Violation
             call.token == x.call.token && call.verb != Verb::Claim && call.begun >= y.returned
         });
         for call in late {
-            if is_carried_out(history, call) {
+            let ended = call.ended.as_ref().map_or(Moment::NEVER, |(at, _)| *at);
+            if is_carried_out(history, call) && !forgotten::may_be(history, timeline, y, ended) {
                 let what = format!(
                     "{} by {} was carried out after {} had acquired the key",
                     call.verb, x.call.token, y.call.token

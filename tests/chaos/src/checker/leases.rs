@@ -1,6 +1,6 @@
 //! G1: for one key at most one lease is live.
 
-use super::{Acquisition, CLOCK_SLACK, Violation, acquisitions};
+use super::{Acquisition, CLOCK_SLACK, Violation, acquisitions, forgotten};
 use crate::{CallResult, History, Moment, Timeline, Verb};
 
 /// Looks at each pair of executions of a key.
@@ -32,15 +32,21 @@ fn overlap(
     x: &Acquisition<'_>,
     y: &Acquisition<'_>,
 ) -> bool {
+    let last = x.returned.max(y.returned);
+    if [x, y]
+        .into_iter()
+        .any(|claim| forgotten::may_be(history, timeline, claim, last))
+    {
+        return false;
+    }
     let is_certain = x.returned <= y.call.begun;
     if is_certain {
         let granted = last_grant(timeline, x, y.call.begun);
         return !gave_up(timeline, x, y.returned) && lasts(history, granted, y.returned);
     }
     // Either may have been first, so both must have held on to it.
-    let end = x.returned.max(y.returned);
-    let held = !gave_up(timeline, x, end) && !gave_up(timeline, y, end);
-    held && lasts(history, x.call.begun, end)
+    let held = !gave_up(timeline, x, last) && !gave_up(timeline, y, last);
+    held && lasts(history, x.call.begun, last)
 }
 
 /// Tells whether a lease that was granted at `from` or later was live at `at`.

@@ -8,6 +8,7 @@ mod answers;
 mod attempts;
 mod effects;
 mod fencing;
+mod forgotten;
 mod handlers;
 mod leases;
 mod reruns;

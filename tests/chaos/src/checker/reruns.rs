@@ -94,7 +94,7 @@ fn cut_off(
     let slow = history.lease / 4;
     faults
         .into_iter()
-        .any(|fault| matches!(fault.kind, FaultKind::Store(_)))
+        .any(|fault| matches!(fault.kind, FaultKind::Store(_) | FaultKind::Crash))
         || calls.any(|call| {
             let ended = call.ended.as_ref().map_or(Moment::NEVER, |(at, _)| *at);
             call.is_unknown() || ended.min(until).since(call.begun) > slow

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{Violation, acquisitions};
+use super::{Violation, acquisitions, forgotten};
 use crate::{Call, CallResult, History, Moment, Timeline, Verb};
 
 /// A call without an answer may take effect some time after its caller is gone:
@@ -55,7 +55,7 @@ fn latest_lease_end(
     in_flight: Duration,
 ) -> Option<Moment> {
     let refused_at = refused.ended.as_ref().map_or(Moment::NEVER, |(at, _)| *at);
-    let over = executions_over(timeline, refused.begun);
+    let over = executions_over(history, timeline, refused.begun);
     let grants = timeline.calls.iter().filter(|call| {
         is_grant(call) && call.begun <= refused_at && !over.contains(call.token.as_str())
     });
@@ -65,14 +65,16 @@ fn latest_lease_end(
 
 /// Lists the executions that certainly had no lease any more at `at`, whatever calls of theirs
 /// were still under way: they had settled, or another one had acquired the key after them.
-fn executions_over<'a>(timeline: &Timeline<'a>, at: Moment) -> HashSet<&'a str> {
+fn executions_over<'a>(history: &History, timeline: &Timeline<'a>, at: Moment) -> HashSet<&'a str> {
     let settled = timeline.calls.iter().filter(|call| {
         let applied = call.when(|result| *result == CallResult::Applied);
         applied.is_some_and(|applied| applied <= at)
     });
     let mut over: HashSet<_> = settled.map(|call| call.token.as_str()).collect();
     let acquired = acquisitions(timeline);
-    let last_begun = acquired.iter().filter(|next| next.returned <= at);
+    let last_begun = acquired
+        .iter()
+        .filter(|next| next.returned <= at && !forgotten::may_be(history, timeline, next, at));
     if let Some(last_begun) = last_begun.map(|next| next.call.begun).max() {
         let superseded = acquired.iter().filter(|first| first.returned <= last_begun);
         over.extend(superseded.map(|first| first.call.token.as_str()));

@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// The length of a lease, in milliseconds.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(300..=60_000))]
     pub(crate) lease_ms: u64,
+    /// Lets claims be committed without waiting for the disk: fenced mode, Postgres.
+    #[arg(long, conflicts_with = "sabotage")]
+    pub(crate) relaxed_claims: bool,
     /// Switches a guard of the store off: then there must be violations.
     #[arg(long)]
     pub(crate) sabotage: Option<Sabotage>,
@@ -72,14 +75,20 @@ impl Arguments {
             clients,
             servers,
             lease_ms,
+            relaxed_claims,
             ..
         } = self;
+        let relaxed = if *relaxed_claims {
+            " --relaxed-claims"
+        } else {
+            ""
+        };
         let sabotage = self
             .sabotage
             .map_or_else(String::new, |guard| format!(" --sabotage {guard}"));
         format!(
             "cargo xtask chaos --seconds {seconds} --seed {seed} --mode {mode} --store {store} \
-             --keys {keys} --clients {clients} --servers {servers} --lease-ms {lease_ms}{sabotage}"
+             --keys {keys} --clients {clients} --servers {servers} --lease-ms {lease_ms}{sabotage}{relaxed}"
         )
     }
 }

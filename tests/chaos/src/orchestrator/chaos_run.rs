@@ -2,8 +2,8 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
-use chaos::{StoreKind, checker};
+use anyhow::{Context, Result, bail};
+use chaos::{Mode, StoreKind, checker};
 use fault_proxy::FaultProxy;
 use tokio::{task::JoinSet, time::timeout};
 
@@ -20,6 +20,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// Runs, judges, and returns the number of violations.
 pub(crate) async fn run(arguments: &Arguments) -> Result<usize> {
+    let can_be_relaxed = arguments.mode == Mode::Fenced && arguments.store == StoreKind::Postgres;
+    if arguments.relaxed_claims && !can_be_relaxed {
+        bail!("only the fenced mode on Postgres has claims that can be relaxed");
+    }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     println!(
         "chaos: seed {seed}; to run it again: {}",

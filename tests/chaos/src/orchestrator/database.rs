@@ -58,7 +58,11 @@ impl Database {
             let binaries = Binaries::provide(None, &target.join("postgres"))?;
             // Few enough that the nemesis can use them up.
             let most = (MOST_CONNECTIONS + 20 * servers).to_string();
-            let settings = [("max_connections", most.as_str())];
+            // A log that is written late, but for what somebody waits for, loses more in a crash.
+            let settings = [
+                ("max_connections", most.as_str()),
+                ("wal_writer_delay", "10s"),
+            ];
             Server::start_with(&binaries, &target.join("tmp"), &settings)
         });
         let server = server.await??;

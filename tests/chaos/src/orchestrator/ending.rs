@@ -92,6 +92,7 @@ pub(crate) fn seen_so_far(arguments: &Arguments, arena: &Arena, folder: &Path) -
 fn nothing_seen(arguments: &Arguments, end: Moment) -> History {
     History {
         mode: arguments.mode,
+        relaxed_claims: arguments.relaxed_claims,
         lease: arguments.lease(),
         lives: Vec::new(),
         faults: Vec::new(),

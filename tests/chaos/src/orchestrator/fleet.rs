@@ -292,6 +292,9 @@ impl Launch {
             .arg(arguments.lease_ms.to_string());
         let bound = arguments.operation_timeout().as_millis().to_string();
         command.arg("--operation-timeout-ms").arg(bound);
+        if arguments.relaxed_claims {
+            command.arg("--relaxed-claims");
+        }
         if let Some(guard) = arguments.sabotage {
             command.arg("--sabotage").arg(guard.to_string());
         }

@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     /// The store's bound for each verb.
     #[arg(long, value_parser = milliseconds)]
     pub(crate) operation_timeout_ms: Duration,
+    /// Lets claims be committed without waiting for the disk.
+    #[arg(long)]
+    pub(crate) relaxed_claims: bool,
     /// Switches a guard off.
     #[arg(long)]
     pub(crate) sabotage: Option<Sabotage>,

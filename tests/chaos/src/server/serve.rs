@@ -11,6 +11,7 @@ use chaos::Mode;
 use tokio::net::TcpListener;
 use tower_idempotency::{IdempotencyLayer, Principal};
 use tower_idempotency_core::Store;
+use tower_idempotency_postgres::ClaimDurability;
 
 use crate::{
     arguments::Arguments,
@@ -46,8 +47,17 @@ pub(crate) async fn serve(arguments: &Arguments, notes: Arc<Notes>) -> Result<()
         let store = store.stall_timeout(STALL_TIMEOUT).build()?;
         let handler = post(transactional::in_postgres);
         listen(router(arguments, store, shared, handler)?).await
+    } else if arguments.mode == Mode::Fenced {
+        let claims = if arguments.relaxed_claims {
+            ClaimDurability::WithTheCommit
+        } else {
+            ClaimDurability::BeforeTheHandler
+        };
+        let store = store.fenced_builder().claim_durability(claims).build();
+        let handler = post(handlers::fenced);
+        listen(router(arguments, store, shared, handler)?).await
     } else {
-        let handler = without_the_layers_transaction(arguments);
+        let handler = post(handlers::leased);
         listen(router(arguments, store, shared, handler)?).await
     }
 }

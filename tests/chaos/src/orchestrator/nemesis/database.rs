@@ -21,25 +21,49 @@ use crate::{
 /// The bound for what the nemesis asks the database itself.
 const BOUND: Duration = Duration::from_secs(2);
 
+/// What the database takes at most to start all over, with all connections taken.
+const RECOVERY: Duration = Duration::from_secs(10);
+
 /// So many connections at once are more than the database has.
 const CROWD: usize = 120;
 
-/// Kills the database now and then, and starts it again.
+/// Kills the database now and then, in the middle of everything, and starts it again.
+///
+/// Or one of its processes, which has the others start all over: what was in its memory is gone,
+/// in this case, too.
 pub(crate) async fn kill(arena: Arc<Arena>, behind: Arc<Behind>, seed: u64) -> Result<()> {
     let mut rng = Rng::with_seed(seed);
     loop {
-        rest(&arena, Duration::from_millis(rng.u64(5_000..15_000))).await;
+        rest(&arena, Duration::from_millis(rng.u64(3_000..9_000))).await;
         let down = Duration::from_millis(rng.u64(0..1_500));
+        let choice = rng.u32(..3);
         if arena.is_over() {
             return Ok(());
         }
         let from = Moment::now();
-        behind.on_server(Server::kill).await?;
+        if choice == 0 {
+            if !behind.on_server(Server::crash).await? {
+                continue;
+            }
+            recover(&behind.server.url()).await;
+        } else {
+            behind.on_server(Server::kill).await?;
+            sleep(down).await;
+            behind.on_server(Server::start_again).await?;
+        }
         count(&arena.figures.database_kills);
-        sleep(down).await;
-        behind.on_server(Server::start_again).await?;
-        note(&arena, "the database was killed", from);
+        arena.fleet.note(FaultKind::Crash, Whom::All, from);
     }
+}
+
+/// Waits until a server that starts all over by itself answers again, or will not soon.
+async fn recover(url: &str) {
+    let answers = async {
+        while PgConnection::connect(url).await.is_err() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let _ = timeout(RECOVERY, answers).await;
 }
 
 /// Ends its sessions, uses up its connections, and holds its table.
