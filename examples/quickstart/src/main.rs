@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "it prints what to paste")]
 
+mod page;
+
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
@@ -46,6 +48,8 @@ async fn main() -> Result<()> {
         .layer(idempotency.optional())
         .route("/payments/{id}", get(show))
         .with_state(payments);
+    // Only for the page that shows all this: your own service does without.
+    let app = page::around(app);
 
     let listener = TcpListener::bind(arguments.listen)
         .await
@@ -142,6 +146,7 @@ fn print_usage(addr: SocketAddr) {
     let body = r#"-H 'Content-Type: application/json' -d '{"amount":1200,"currency":"EUR"}'"#;
     let headers = format!("-H 'Authorization: Bearer alice' -H 'Idempotency-Key: {key}'");
     let curl = format!("curl -i http://{addr}/payments {headers} {body}");
-    println!("listening on http://{addr}\n\nPay, then send the same again:\n\n{curl}\n\n{curl}\n");
+    println!("listening on http://{addr} (open it in a browser, or stay here)\n");
+    println!("Pay, then send the same again:\n\n{curl}\n\n{curl}\n");
     println!("One payment: curl http://{addr}/payments");
 }
