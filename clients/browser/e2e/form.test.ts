@@ -249,3 +249,27 @@ test("without a network nothing is sent, and nothing is said to be saved", async
   await press("saved");
   expect(await rows()).toEqual(["ADA 1200"]);
 });
+
+test("a form's own fields are sent as its enctype says", async () => {
+  await open("enctype=application/x-www-form-urlencoded");
+  // Quickstart takes nothing but JSON; what is sent is what matters here.
+  await press("failed");
+  expect(proxy.posts[0]).toMatchObject({
+    type: "application/x-www-form-urlencoded;charset=UTF-8",
+    body: "student=ADA&amount=1200&note=two+words&pressed=save",
+    status: 415,
+  });
+});
+
+test("a multipart form is the same request in every press", async () => {
+  await open("enctype=multipart/form-data&maxTries=1");
+  proxy.loseAnswers(1);
+  await press("maybe-saved");
+  await press("failed");
+  const [first, second] = proxy.posts;
+  expect(first!.type).toMatch(/^multipart\/form-data; boundary=[0-9a-f-]{36}$/);
+  expect([second!.type, second!.body]).toEqual([first!.type, first!.body]);
+  expect(second, "no IDEMPOTENCY_KEY_REUSED").toMatchObject({ status: 415 });
+  const sent = await new Response(first!.body, { headers: { "content-type": first!.type! } }).formData();
+  expect([...sent]).toEqual([["student", "ADA"], ["amount", "1200"], ["note", "two words"], ["pressed", "save"]]);
+});

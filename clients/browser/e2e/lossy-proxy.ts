@@ -6,6 +6,8 @@ import type { AddressInfo } from "node:net";
 /** A POST that came by. */
 export interface Post {
   key: string | undefined;
+  type: string | undefined;
+  body: string;
   status: number;
   replay: string | undefined;
   lost: boolean;
@@ -64,6 +66,8 @@ export async function startLossyProxy(target: string): Promise<LossyProxy> {
       if (lost) toLose--;
       posts.push({
         key: incoming.headers["idempotency-key"] as string | undefined,
+        type: incoming.headers["content-type"],
+        body: sent.toString(),
         status: answer.statusCode!,
         replay: answer.headers["x-idempotency-replay"] as string | undefined,
         lost,

@@ -4,7 +4,10 @@ import type { Result, SendInit, SendOptions } from "./send.js";
 
 /** How a form is sent. */
 export interface FormOptions extends SendOptions {
-  /** Makes the request. Default: the form's fields, encoded as its `enctype` says. */
+  /**
+   * What to send besides: headers, say, or a `body` of your own. Default body: the form's fields,
+   * encoded as its `enctype` says.
+   */
   init?: (form: HTMLFormElement, submitter: HTMLElement | null) => SendInit;
   /** Where to. Default: the form's `action`. */
   url?: string | URL;
@@ -39,7 +42,8 @@ export function submitOnce(
     const { state } = attempt;
     const isJustSaved = state === "saved" && performance.now() - savedAt < quietMs;
     if (state === "sending" || isJustSaved) return;
-    const init = (options.init ?? fields)(form, event.submitter);
+    const init = { ...options.init?.(form, event.submitter) };
+    init.body ??= fields(form, event.submitter);
     const url = options.url ?? form.getAttribute("action") ?? location.href;
     const result = await send(attempt, url, init, options);
     savedAt = performance.now();
@@ -59,12 +63,12 @@ export function submitOnce(
 }
 
 /** Encodes a form's fields as the browser would. */
-function fields(form: HTMLFormElement, submitter: HTMLElement | null): SendInit {
+function fields(form: HTMLFormElement, submitter: HTMLElement | null): FormData | URLSearchParams {
   const data = new FormData(form);
   const { name, value } = (submitter ?? {}) as Partial<HTMLButtonElement>;
   if (name) data.append(name, value ?? "");
-  if (form.enctype === "multipart/form-data") return { body: data };
+  if (form.enctype === "multipart/form-data") return data;
   const body = new URLSearchParams();
   data.forEach((value, name) => body.append(name, typeof value === "string" ? value : value.name));
-  return { body };
+  return body;
 }

@@ -32,7 +32,10 @@ test("another identity gets another key", () => {
   attempt.identify(["a", "b"]);
   const list = attempt.key();
   attempt.identify(["b", "a"]);
-  expect(attempt.key(), "that of elements does").not.toBe(list);
+  const other = attempt.key();
+  expect(other, "that of elements does").not.toBe(list);
+  attempt.identify({ 0: "b", 1: "a" });
+  expect(attempt.key(), "a list is not an object").not.toBe(other);
 });
 
 test("an identity that is a function is asked each time", () => {
@@ -77,17 +80,28 @@ test("coming back to what was never sent is a new entry", () => {
 
 test("an answer for one student does not touch another one's entry", () => {
   const seen: string[] = [];
+  const response = new Response();
   const attempt = createAttempt({ identity: "ada", onState: (state) => seen.push(state) });
   const ada = attempt.begin();
   attempt.identify("bob");
   const bob = attempt.key();
-  ada.end("saved", true);
+  ada.end("saved", true, { outcome: "done", response, replay: false, tries: 1 });
   expect(attempt.state).toBe("idle");
   expect(attempt.key()).toBe(bob);
   expect(seen).toEqual(["sending", "idle"]);
   attempt.identify("ada");
   expect(attempt.state).toBe("saved");
   expect(attempt.key(), "Ada's is spent").not.toBe(ada.key);
+});
+
+test("an identity that has changed unnoticed is noticed when the answer comes", () => {
+  const seen: string[] = [];
+  let student = "ada";
+  const attempt = createAttempt({ identity: () => student, onState: (state) => seen.push(state) });
+  const turn = attempt.begin();
+  student = "bob";
+  turn.end("saved", true);
+  expect(seen).toEqual(["sending", "idle"]);
 });
 
 test("what may have been saved stays so until there is an answer", () => {

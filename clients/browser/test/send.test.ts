@@ -139,6 +139,12 @@ test.each(["OUTCOME_UNKNOWN", "ATTEMPTS_EXHAUSTED"])("409 %s may have been saved
   expect(states).toEqual(["sending", "maybe-saved"]);
 });
 
+test("a server that did not wait for the rest may have saved it", async () => {
+  const { result, renewed } = await run(server(() => answer(408)));
+  expect(result).toMatchObject({ outcome: "unknown", tries: 1 });
+  expect(renewed).toBe(false);
+});
+
 test("a key that was used with another request is reported, and is not exchanged", async () => {
   const web = server(() => problem(422, "IDEMPOTENCY_KEY_REUSED"));
   const { result, renewed } = await run(web);
@@ -332,6 +338,7 @@ test("aborting during a pause after a limit leaves nothing done", async () => {
   const web = server(() => answer(429, { "retry-after": "30" }));
   const { result } = await run(web, {}, { signal: controller.signal });
   expect([result.outcome, result.response!.status]).toEqual(["done", 429]);
+  expect(await result.response!.text(), "the answer can be read").toBe("the body");
 });
 
 test("a request that can never be sent is a mistake, not a loss", async () => {
