@@ -1,0 +1,55 @@
+//! The page, as a string.
+
+use crate::Assessment;
+
+/// One key for one wish: a double click sends it twice. The next wish gets another one.
+const SCRIPT: &str = r"
+const fresh = () => crypto.randomUUID ? crypto.randomUUID()
+  : Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(16).padStart(2, '0')).join('');
+let key = fresh();
+async function start() {
+  const patient = document.querySelector('#patient').value;
+  const used = key;
+  try {
+    const reply = await fetch('/assessments', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': used },
+      body: JSON.stringify({ patient }),
+    });
+    const text = await reply.text();
+    document.querySelector('#said').textContent = `${reply.status} ${text}`;
+    if (!reply.ok) return;
+    if (key === used) key = fresh();
+    const page = new DOMParser().parseFromString(await (await fetch('/')).text(), 'text/html');
+    document.querySelector('#rows').replaceWith(page.querySelector('#rows'));
+  } catch {
+    document.querySelector('#said').textContent = 'No answer: click again, it is safe.';
+  }
+}
+document.querySelector('#patient').addEventListener('input', () => { key = fresh(); });
+";
+
+pub(crate) fn render(assessments: &[Assessment]) -> String {
+    let rows: String = assessments
+        .iter()
+        .map(|row| {
+            format!(
+                "<tr><td>{}<td>{}",
+                escape(&row.number),
+                escape(&row.patient)
+            )
+        })
+        .collect();
+    format!(
+        "<!doctype html><meta charset=utf-8><title>Assessments</title>\
+         <style>body{{font:16px system-ui;margin:3rem auto;max-width:40rem}}\
+         td{{padding:.2rem 2rem .2rem 0}}</style>\
+         <h1>Assessments</h1><p><input id=patient value=Ada> \
+         <button onclick=start()>Start assessment</button> <span id=said></span>\
+         <table id=rows>{rows}</table><script>{SCRIPT}</script>"
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
