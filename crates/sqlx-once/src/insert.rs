@@ -40,7 +40,10 @@ impl<T> Once<T> {
 /// another transaction has committed while the insert waited for it.
 ///
 /// Only the named conflict is passed over. A violation of any other constraint stays the error that
-/// it is.
+/// it is. A row that conflicts by its token *and* otherwise exists, as a form that is sent again does;
+/// only if the two are inserted at the very same time can Postgres meet the other conflict first.
+/// Where there is such a constraint, take a lock before (an advisory one), or answer that error by
+/// asking to send again.
 ///
 /// `connection` is a pool, a connection or a transaction. In a transaction the row is there once
 /// that commits; nothing here fails if the token was used, so it stays usable. On a pool, the row is

@@ -93,6 +93,14 @@ both! {
         assert_eq!(db.count("entries").await, 1);
     }
 
+    /// A form that is sent again has everything in common with the first one.
+    async fn a_used_token_goes_before_any_other_violation(db: Db) {
+        db.sql(TABLE).await;
+        let _first = save(&db.pool, Some("t"), "first", Some(7)).await.unwrap();
+        let second = save(&db.pool, Some("t"), "second", Some(7)).await.unwrap();
+        assert_eq!(second, Once::Existing(named("first")));
+    }
+
     async fn a_row_that_is_not_found_after_all_is_an_error(db: Db) {
         db.sql(TABLE).await;
         let _first = save(&db.pool, Some("t"), "first", None).await.unwrap();
