@@ -25,7 +25,8 @@ pub(crate) struct Db {
 
 /// Makes a test on each database of an `async fn(Db)`.
 macro_rules! both {
-    ($(async fn $name:ident($db:ident: Db) $body:block)*) => { $(
+    ($($(#[$doc:meta])* async fn $name:ident($db:ident: Db) $body:block)*) => { $(
+        $(#[$doc])*
         async fn $name($db: crate::support::Db) $body
 
         mod $name {
