@@ -11,4 +11,5 @@ mod inserting;
 mod migrating;
 mod numbers;
 mod retrying;
+mod stores;
 mod violations;

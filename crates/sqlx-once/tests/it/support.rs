@@ -20,7 +20,7 @@ pub(crate) struct Db {
     pub(crate) is_postgres: bool,
     pub(crate) url: String,
     /// The schema in Postgres, the file in SQLite.
-    place: String,
+    pub(crate) place: String,
 }
 
 /// Makes a test on each database of an `async fn(Db)`.
