@@ -121,6 +121,38 @@ impl KeySource {
         found.map_or(Looked::Nothing, Looked::Found)
     }
 
+    /// Looks for a key in a request whose body was read, accepting bare header values.
+    ///
+    /// For layers that key requests by themselves; the layer of this crate does it for you.
+    /// `None` says that there is no key in this place.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::Request;
+    /// use tower_idempotency::KeySource;
+    ///
+    /// let (parts, ()) = Request::post("/hooks").body(())?.into_parts();
+    /// let body = Bytes::from_static(b"{\"id\":\"evt_1\"}");
+    /// let key = KeySource::json_pointer("/id").find(&parts, &body);
+    /// assert_eq!(key.transpose()?.unwrap().as_str(), "evt_1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn find(&self, parts: &Parts, body: &Bytes) -> Option<Result<IdempotencyKey, KeyError>> {
+        self.look_at_request(parts, body, KeySyntax::default())
+    }
+
+    /// Checks what was given to the constructor, as building a layer does.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a header name, JSON pointer or field name that cannot be one.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.validate()
+    }
+
     /// Looks for the key in the whole request.
     pub(crate) fn look_at_request(
         &self,
