@@ -3,5 +3,6 @@
 mod arrivals;
 mod attempts;
 mod migrations;
+mod operator_routes;
 mod operators;
 mod support;

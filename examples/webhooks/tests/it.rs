@@ -1,0 +1,361 @@
+//! What is delivered three times runs once, on SQLite and on Postgres; and three times without the
+//! inbox.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, client::conn::http1::SendRequest};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+const DELIVERIES: usize = 1_000;
+const TIMES: usize = 3;
+const SENDERS: usize = 4;
+
+/// A running receiver, and the `curl` lines that it has printed.
+struct Receiver {
+    process: Child,
+    address: String,
+    curls: Vec<String>,
+}
+
+impl Receiver {
+    fn start(arguments: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_webhooks"))
+            .args(["--listen", "127.0.0.1:0", "--first-retry-ms", "50"])
+            .args(arguments)
+            .env("RUST_LOG", "off")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        let (mut address, mut curls) = (String::new(), Vec::new());
+        for line in stdout.lines() {
+            let line = line.unwrap();
+            if let Some(place) = line.strip_prefix("listening on http://") {
+                place.trim_end_matches('/').clone_into(&mut address);
+            } else if line.starts_with("curl ") {
+                curls.push(line);
+            } else if let Some((_, list)) = line.split_once("What was shipped: ") {
+                curls.push(list.to_owned());
+                break;
+            }
+        }
+        Self {
+            process,
+            address,
+            curls,
+        }
+    }
+
+    /// Runs a printed line in a shell, as a reader would.
+    fn paste(&self, line: usize) -> String {
+        let output = Command::new("sh")
+            .args(["-c", &self.curls[line]])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    async fn connect(&self) -> Connected {
+        let stream = tokio::net::TcpStream::connect(&self.address).await.unwrap();
+        let io = TokioIo::new(stream);
+        let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        Connected(sender)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+struct Connected(SendRequest<Full<Bytes>>);
+
+impl Connected {
+    async fn send(&mut self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let body = body.map(ToString::to_string).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(Full::from(body))
+            .unwrap();
+        self.0.ready().await.unwrap();
+        let response = self.0.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let json = serde_json::from_slice(&body);
+        let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
+        (status, json.unwrap_or_else(|_| text()))
+    }
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Kind {
+    Plain,
+    Keyless,
+    Transient,
+    Permanent,
+}
+
+/// 5 % have no key, 10 % fail twice, 2 % are refused.
+fn kind(number: usize) -> Kind {
+    match number % 100 {
+        0 | 20 | 40 | 60 | 80 => Kind::Keyless,
+        rest if rest % 10 == 3 => Kind::Transient,
+        7 | 57 => Kind::Permanent,
+        _ => Kind::Plain,
+    }
+}
+
+/// The customer tells the deliveries apart where they have no key.
+fn order(number: usize) -> Value {
+    let mut order = json!({ "product": "chair", "customer": format!("{number:04}") });
+    let (place, key) = match number % 3 {
+        0 => ("idempotency_key", json!(format!("k-{number}"))),
+        1 => ("messageId", json!(format!("k-{number}"))),
+        _ => ("data", json!({ "messageId": format!("k-{number}") })),
+    };
+    if kind(number) != Kind::Keyless {
+        order[place] = key;
+    }
+    match kind(number) {
+        Kind::Transient => order["fails"] = json!(2),
+        Kind::Permanent => order["product"] = json!("lamp"),
+        Kind::Plain | Kind::Keyless => {}
+    }
+    order
+}
+
+/// Sends each delivery three times, by four senders at once; returns every status.
+async fn send_all(receiver: &Receiver, deliveries: usize) -> Vec<(usize, u16)> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let senders = (0..SENDERS).map(async |_| {
+        let mut connected = receiver.connect().await;
+        let mut answers = Vec::new();
+        loop {
+            // The three of one delivery are under way at the same time.
+            let number = next.fetch_add(1, Ordering::Relaxed) / TIMES;
+            if number >= deliveries {
+                return answers;
+            }
+            let order = order(number);
+            let (status, _) = connected.send("POST", "/hooks/orders", Some(&order)).await;
+            answers.push((number, status));
+        }
+    });
+    futures_util::future::join_all(senders).await.concat()
+}
+
+/// Counts the shipments of each customer.
+async fn shipments(connected: &mut Connected) -> BTreeMap<usize, usize> {
+    let (_, shipments) = connected.send("GET", "/shipments", None).await;
+    let mut counts = BTreeMap::new();
+    for shipment in shipments.as_array().unwrap() {
+        let customer = shipment["customer"].as_str().unwrap().parse().unwrap();
+        *counts.entry(customer).or_default() += 1;
+    }
+    counts
+}
+
+async fn today(connected: &mut Connected) -> Value {
+    // A second day, for a test that runs at midnight.
+    let (_, statistics) = connected
+        .send("GET", "/operator/statistics?days=2", None)
+        .await;
+    let sum = |what: &str| -> u64 {
+        let days = statistics["days"].as_array().unwrap().iter();
+        days.map(|day| day[what].as_u64().unwrap()).sum()
+    };
+    let words = [
+        "received",
+        "keyless",
+        "succeeded",
+        "waiting",
+        "dead",
+        "retried",
+    ];
+    words.map(|word| (word, sum(word))).into_iter().collect()
+}
+
+async fn each_keyed_delivery_runs_once(receiver: &Receiver) {
+    let began = Instant::now();
+    let mut connected = receiver.connect().await;
+    let answers = send_all(receiver, DELIVERIES).await;
+    assert_eq!(answers.len(), DELIVERIES * TIMES);
+    println!("sent within {:?}", began.elapsed());
+    while today(&mut connected).await["waiting"] != 0 {
+        assert!(
+            began.elapsed() < Duration::from_secs(120),
+            "some still wait"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("ended within {:?}", began.elapsed());
+
+    let of = |wanted: Kind| (0..DELIVERIES).filter(move |number| kind(*number) == wanted);
+    let refused: Vec<usize> = answers
+        .iter()
+        .filter(|(_, status)| !(200..300).contains(status))
+        .map(|(number, status)| {
+            assert_eq!(*status, 422, "{number}");
+            *number
+        })
+        .collect();
+    // The one that ran is refused, its duplicates are acknowledged.
+    let mut sorted = refused;
+    sorted.sort_unstable();
+    assert_eq!(sorted, of(Kind::Permanent).collect::<Vec<_>>());
+
+    let expected: BTreeMap<usize, usize> = (0..DELIVERIES)
+        .filter_map(|number| match kind(number) {
+            Kind::Plain | Kind::Transient => Some((number, 1)),
+            Kind::Keyless => Some((number, TIMES)),
+            Kind::Permanent => None,
+        })
+        .collect();
+    assert_eq!(shipments(&mut connected).await, expected);
+
+    let (keyless, permanent) = (of(Kind::Keyless).count(), of(Kind::Permanent).count());
+    let kept = DELIVERIES + keyless * (TIMES - 1);
+    let counted = today(&mut connected).await;
+    assert_eq!(counted["received"], kept, "{counted}");
+    assert_eq!(counted["keyless"], keyless * TIMES, "{counted}");
+    assert_eq!(counted["dead"], permanent, "{counted}");
+    assert_eq!(counted["succeeded"], kept - permanent, "{counted}");
+    assert_eq!(counted["retried"], of(Kind::Transient).count(), "{counted}");
+
+    let (_, letters) = connected.send("GET", "/operator/dead-letters", None).await;
+    let keys: BTreeSet<&str> = letters["deliveries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|letter| letter["key"].as_str().unwrap())
+        .collect();
+    let wanted: BTreeSet<String> = of(Kind::Permanent).map(|n| format!("k-{n}")).collect();
+    assert_eq!(keys, wanted.iter().map(String::as_str).collect());
+}
+
+async fn a_dead_letter_is_delivered_again(receiver: &Receiver) {
+    let mut connected = receiver.connect().await;
+    let (_, letters) = connected.send("GET", "/operator/dead-letters", None).await;
+    let letter = letters["deliveries"][0]["id"].as_str().unwrap();
+    let (_, page) = connected.send("GET", "/", None).await;
+    assert!(page.as_str().unwrap().contains(letter));
+    let (status, _) = connected.send("PUT", "/products/lamp", None).await;
+    assert_eq!(status, 204);
+    let redeliver = format!("/operator/deliveries/{letter}/redeliver");
+    let (status, _) = connected.send("POST", &redeliver, None).await;
+    assert_eq!(status, 202);
+    let began = Instant::now();
+    let shown = format!("/operator/deliveries/{letter}");
+    while connected.send("GET", &shown, None).await.1["state"] != "succeeded" {
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "it is not delivered"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (status, refused) = connected.send("POST", &redeliver, None).await;
+    assert_eq!(
+        (status, &refused["code"]),
+        (409, &json!("DELIVERY_NOT_FAILED"))
+    );
+}
+
+/// Runs a test with a SQLite file of its own.
+fn on_sqlite(name: &str, more: &[&str], test: impl AsyncFnOnce(Receiver)) {
+    let folder = format!("webhooks-{}-{name}", std::process::id());
+    let folder: PathBuf = std::env::temp_dir().join(folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("webhooks.db");
+    let arguments = [&["--file", file.to_str().unwrap()], more].concat();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(test(Receiver::start(&arguments)));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_thousand_deliveries_sent_thrice_run_once_on_sqlite() {
+    on_sqlite("thousand", &[], async |receiver| {
+        each_keyed_delivery_runs_once(&receiver).await;
+        a_dead_letter_is_delivered_again(&receiver).await;
+    });
+}
+
+#[test]
+fn a_thousand_deliveries_sent_thrice_run_once_on_postgres() {
+    let url = std::env::var("TEST_DATABASE_URL")
+        .expect("run `cargo xtask test`, or set TEST_DATABASE_URL to a server for tests");
+    let schema = format!("webhooks_{}", std::process::id());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        sql(&url, format!("CREATE SCHEMA {schema}")).await;
+        let own = format!("{url}?options=-csearch_path%3D{schema}");
+        let receiver = Receiver::start(&["--database-url", &own]);
+        each_keyed_delivery_runs_once(&receiver).await;
+        a_dead_letter_is_delivered_again(&receiver).await;
+        drop(receiver);
+        sql(&url, format!("DROP SCHEMA {schema} CASCADE")).await;
+    });
+}
+
+#[test]
+fn without_the_inbox_duplicates_run_and_failures_are_lost() {
+    on_sqlite("without", &["--danger-without-inbox"], async |receiver| {
+        let deliveries = 20;
+        let answers = send_all(&receiver, deliveries).await;
+        let mut connected = receiver.connect().await;
+        let counts = shipments(&mut connected).await;
+        assert_eq!(counts[&1], TIMES);
+        assert!(!counts.contains_key(&3), "{counts:?}");
+        let is_refused = |(number, status): &(usize, u16)| *number == 3 && *status == 503;
+        assert_eq!(answers.iter().filter(|it| is_refused(it)).count(), TIMES);
+    });
+}
+
+#[test]
+fn the_printed_lines_do_what_they_promise() {
+    on_sqlite("printed", &[], async |receiver| {
+        let (first, second) = (receiver.paste(0), receiver.paste(1));
+        assert!(first.starts_with("HTTP/1.1 204 "), "{first}");
+        assert!(second.contains("x-webhook-inbox: duplicate"), "{second}");
+        assert!(receiver.paste(2).starts_with("HTTP/1.1 202 "));
+        assert!(receiver.paste(3).starts_with("HTTP/1.1 422 "));
+        assert!(receiver.paste(4).starts_with("HTTP/1.1 204 "));
+        let began = Instant::now();
+        while receiver.paste(5).matches("chair").count() != 2 {
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "no second shipment"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
+async fn sql(url: &str, sql: String) {
+    let mut admin = PgConnection::connect(url).await.unwrap();
+    admin.execute(AssertSqlSafe(sql)).await.unwrap();
+}
