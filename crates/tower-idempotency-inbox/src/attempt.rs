@@ -86,7 +86,7 @@ fn judge(classify: &Classify, parts: &response::Parts) -> Ended {
         Verdict::Failed(failure) => Ended::Failed(failure),
     };
     match parts.extensions.get::<Outcome>() {
-        Some(Outcome::Replayed | Outcome::Executed(Settlement::Stored | Settlement::Tombstone)) => {
+        Some(Outcome::Replayed { .. } | Outcome::Executed(Settlement::Stored | Settlement::Tombstone)) => {
             Ended::Succeeded
         }
         Some(Outcome::Executed(Settlement::Pending)) => Ended::Open,

@@ -39,7 +39,9 @@ impl Shared {
     pub(crate) fn with_relaxed_claims(&self) -> Self {
         Self {
             pool: self.pool.clone(),
-            sql: self.sql.with_relaxed_claims(),
+            sql: Arc::new(self.sql.with_relaxed_claims()),
+            // A batch waits for the disk.
+            batches: None,
             ..*self
         }
     }
