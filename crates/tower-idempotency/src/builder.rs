@@ -264,9 +264,10 @@ impl<St: Store> IdempotencyLayerBuilder<St> {
     /// Keeps completed records in at most so many bytes of this process's memory, and replays them
     /// without asking the store. Default: 32 MiB; 0 is [`no_cache`](Self::no_cache).
     ///
-    /// A completed record never changes, so a retry of it that comes to the same process costs
+    /// A completed record never changes, so one more retry of it in the same process costs
     /// neither a statement nor a connection, and is answered even while the store is down.
-    /// Records come in when this process completes or replays them, and the oldest go first.
+    /// Records come in with their first replay in this process (see
+    /// [`cache_completions`](Self::cache_completions)), and the oldest go first.
     /// Choose about the bytes of response that are sent within the
     /// [staleness](Self::cache_staleness); a response larger than a sixteenth of the cache stays
     /// out. A store in the memory of the process is never cached.
@@ -281,6 +282,18 @@ impl<St: Store> IdempotencyLayerBuilder<St> {
     /// Asks the store about every retry. Default: see [`cache_bytes`](Self::cache_bytes).
     pub fn no_cache(self) -> Self {
         self.cache_bytes(0)
+    }
+
+    /// Keeps what this process completes in the cache at once, not only with its first replay.
+    /// Default: false.
+    ///
+    /// The first retry that comes to the same process then needs no store either, and is answered
+    /// while it is down. The price is a copy of each response of up to 16 KiB: a few
+    /// microseconds for each request that is not a retry, and a cache that is always full under
+    /// load. Choose it where retries are frequent and come soon, and to the same process.
+    pub fn cache_completions(mut self, at_once: bool) -> Self {
+        self.settings.cache_completions = at_once;
+        self
     }
 
     /// Replays a record from memory for at most so long after the store was asked. Default: 10 s.

@@ -62,6 +62,7 @@ pub(crate) struct Settings {
     pub(crate) sweep: Option<SweepPolicy>,
     pub(crate) cache_bytes: usize,
     pub(crate) cache_staleness: Duration,
+    pub(crate) cache_completions: bool,
     pub(crate) hook: Option<OutcomeHook>,
 }
 
@@ -95,6 +96,7 @@ impl Settings {
             sweep: Some(SweepPolicy::default()),
             cache_bytes: CACHE_BYTES,
             cache_staleness: CACHE_STALENESS,
+            cache_completions: false,
             hook: None,
         }
     }

@@ -147,9 +147,11 @@ impl<St: Store> Settling<St> {
         }
     }
 
-    /// Lets a retry that comes to this process be answered without the store.
+    /// Lets the first retry that comes to this process be answered without the store, if wanted.
     fn remember(&self, completed: &Completed, begun: Instant) {
-        if let Some(cache) = &self.shared.cache {
+        if let Some(cache) = &self.shared.cache
+            && self.shared.settings.cache_completions
+        {
             let life = completed.retention.duration();
             let known = Known::new(&self.shared.settings, self.fingerprint, begun, life);
             cache.keep_own(self.id, &completed.response, known);

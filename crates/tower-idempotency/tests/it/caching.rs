@@ -16,9 +16,7 @@ use tower_idempotency_core::{RecordId, Resolution, Store, StoreErrorKind};
 use tower_idempotency_memory::MemoryStore;
 use tower_idempotency_testkit::{FaultStore, Faults, ManualClock, Verb};
 
-use crate::support::{
-    App, Body, Reply, TestStore, builder, counting, read, request, send, store, wrap,
-};
+use crate::support::{App, Body, Reply, TestStore, counting, read, request, send, store, wrap};
 
 /// Runs a test in which time stands still unless it is moved.
 fn run<F: Future<Output = ()>>(test: F) {
@@ -33,6 +31,11 @@ fn run<F: Future<Output = ()>>(test: F) {
 async fn pass(clock: &ManualClock, time: Duration) {
     clock.advance(time);
     tokio::time::advance(time).await;
+}
+
+/// Sets up a layer that remembers what it completes, too.
+fn builder(store: TestStore) -> IdempotencyLayerBuilder<TestStore> {
+    crate::support::builder(store).cache_completions(true)
 }
 
 fn with_clock() -> (IdempotencyLayerBuilder<TestStore>, Faults, Arc<ManualClock>) {
@@ -86,6 +89,7 @@ fn a_replay_from_the_store_is_remembered() {
             let builder = IdempotencyLayer::builder(Arc::clone(&store), Principal::public());
             builder.sweep(None).build().unwrap()
         };
+        // A default layer does not remember what it completes itself.
         let serve = |layer: &IdempotencyLayer<Arc<TestStore>>| {
             let service = tower::service_fn(async |_: Request<Body>| {
                 Ok::<_, std::convert::Infallible>(http::Response::new(Full::from("done")))
@@ -100,9 +104,11 @@ fn a_replay_from_the_store_is_remembered() {
             *response.extensions().get::<Outcome>().unwrap()
         };
         let _ = outcome(&one).await;
-        assert_eq!(outcome(&two).await, REPLAYED);
-        assert_eq!(outcome(&two).await, CACHED);
-        assert_eq!(faults.calls(Verb::Claim), 2);
+        for layer in [&two, &one] {
+            assert_eq!(outcome(layer).await, REPLAYED);
+            assert_eq!(outcome(layer).await, CACHED);
+        }
+        assert_eq!(faults.calls(Verb::Claim), 3);
     });
 }
 

@@ -113,7 +113,7 @@ fn every_outcome_is_published() {
         }
         let expected = [
             Outcome::Executed(Settlement::Stored),
-            Outcome::Replayed { cached: true },
+            Outcome::Replayed { cached: false },
             Outcome::Refused(ProblemCode::IdempotencyKeyInvalid),
             Outcome::Refused(ProblemCode::IdempotencyKeyMissing),
         ];

@@ -120,8 +120,7 @@ async fn fail_03_neither_is_one_that_hangs(_: StoreKind) {
 /// Nothing is refused and nothing is closed: only the bound ends the wait.
 async fn fail_07_a_hanging_server_is_given_up_within_the_bound(_: StoreKind) {
     let server = server().await;
-    // With a copy in memory, the last one would not ask.
-    let fixture = fixture(&server, &["--lease-ms", "3000", "--no-cache"]).await;
+    let fixture = fixture(&server, &["--lease-ms", "3000"]).await;
     let first = fixture.post("/uuid").key("before").send().await;
     assert!(first.is_stored());
     server.pause().unwrap();
