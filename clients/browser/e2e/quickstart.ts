@@ -26,6 +26,9 @@ export async function startQuickstart(): Promise<Quickstart> {
   const program = spawn(process.env.QUICKSTART ?? built, ["--listen", "127.0.0.1:0", "--file", file], {
     stdio: ["ignore", "pipe", "inherit"],
   });
+  // A test run that is cut short leaves no server.
+  const kill = () => program.kill("SIGKILL");
+  process.once("exit", kill);
   const ended = new Promise<void>((resolve) => program.once("close", () => resolve()));
   const url = await new Promise<string>((resolve, reject) => {
     program.once("error", reject);
@@ -39,7 +42,8 @@ export async function startQuickstart(): Promise<Quickstart> {
     url,
     rows: async () => (await (await fetch(`${url}/payments`)).json()) as Row[],
     async stop() {
-      program.kill("SIGKILL");
+      kill();
+      process.off("exit", kill);
       await ended;
       rmSync(folder, { recursive: true });
     },
