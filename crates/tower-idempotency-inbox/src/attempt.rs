@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Response, response};
+use http::{Request, Response, header::UPGRADE, response};
 use http_body::Body;
 use tower_idempotency::{
     BoxStore, IdempotencyService, Outcome, ProblemCode, ResponseBody, Settlement,
@@ -64,6 +64,8 @@ impl<S> Attempt<S> {
         B::Error: Send,
     {
         let mut request = self.request.map(ReqBody::from);
+        // A delivery upgrades nothing, and the layer inside lets upgrades through unguarded.
+        request.headers_mut().remove(UPGRADE);
         request.extensions_mut().insert(self.attempted.id);
         request.extensions_mut().insert(self.attempted.clone());
         let response = match self.inner.call(request).await {

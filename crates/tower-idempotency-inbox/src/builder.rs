@@ -22,7 +22,7 @@ pub(crate) const METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATC
 pub struct ReplayLimit {
     /// The pause between two replays of one delivery. Default: 10 s.
     pub pause: Duration,
-    /// How many replays of all deliveries a minute sees. Default: 60.
+    /// How many deliveries may be replayed within a minute. Default: 60.
     pub per_minute: u32,
 }
 
@@ -33,7 +33,7 @@ impl Default for ReplayLimit {
 }
 
 impl ReplayLimit {
-    /// Allows one replay of a delivery in each pause, and so many of all in a minute.
+    /// Allows one replay of a delivery in each pause, and so many deliveries in a minute.
     #[must_use]
     pub const fn new(pause: Duration, per_minute: u32) -> Self {
         Self { pause, per_minute }

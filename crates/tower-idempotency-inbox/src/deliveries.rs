@@ -340,7 +340,7 @@ impl Deliveries {
             }))
         })
         .await?;
-        row.map(rows::delivery).transpose()
+        row.as_ref().map(rows::delivery).transpose()
     }
 
     pub(crate) async fn list(&self, page: &DeliveryPage) -> Result<Vec<Delivery>, InboxError> {
@@ -361,7 +361,7 @@ impl Deliveries {
             }))
         })
         .await?;
-        rows.into_iter().map(rows::delivery).collect()
+        rows.iter().map(rows::delivery).collect()
     }
 
     pub(crate) async fn statistics(&self, days: u32) -> Result<Vec<DayRow>, InboxError> {

@@ -31,9 +31,9 @@ pub(crate) type DeliveryRow = (
 /// The columns of the statistics, in their order.
 pub(crate) type DayRow = (String, i64, i64, i64, i64, i64, i64, i64);
 
-pub(crate) fn delivery(row: DeliveryRow) -> Result<Delivery, InboxError> {
-    let (id_text, trigger, key, method, target, body_bytes, state, ..) = &row;
-    let (.., attempts, allowed, next, category, error, received, ended, replayed) = &row;
+pub(crate) fn delivery(row: &DeliveryRow) -> Result<Delivery, InboxError> {
+    let (id_text, trigger, key, method, target, body_bytes, state, ..) = row;
+    let (.., attempts, allowed, next, category, error, received, ended, replayed) = row;
     let path = target.split('?').next().unwrap_or_default();
     Ok(Delivery {
         id: id(id_text)?,

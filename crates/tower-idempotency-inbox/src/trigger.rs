@@ -59,8 +59,7 @@ impl Trigger {
     }
 
     pub(crate) fn key(&self, parts: &Parts, body: &Bytes) -> Option<IdempotencyKey> {
-        let found = self
-            .sources
+        self.sources
             .iter()
             .find_map(|source| match source.find(parts, body)? {
                 Ok(key) => Some(key),
@@ -69,8 +68,7 @@ impl Trigger {
                     tracing::warn!(trigger, error, "what stands for a key is none");
                     None
                 }
-            });
-        found
+            })
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {

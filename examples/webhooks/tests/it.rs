@@ -204,7 +204,6 @@ async fn each_keyed_delivery_runs_once(receiver: &Receiver) {
     let mut connected = receiver.connect().await;
     let answers = send_all(receiver, DELIVERIES).await;
     assert_eq!(answers.len(), DELIVERIES * TIMES);
-    println!("sent within {:?}", began.elapsed());
     while today(&mut connected).await["waiting"] != 0 {
         assert!(
             began.elapsed() < Duration::from_secs(120),
@@ -212,7 +211,6 @@ async fn each_keyed_delivery_runs_once(receiver: &Receiver) {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    println!("ended within {:?}", began.elapsed());
 
     let of = |wanted: Kind| (0..DELIVERIES).filter(move |number| kind(*number) == wanted);
     let refused: Vec<usize> = answers

@@ -63,12 +63,12 @@ type Asked<T> = Result<Query<T>, QueryRejection>;
 
 async fn list(State(inbox): State<Inbox>, asked: Asked<Page>) -> Result<Response, Refusal> {
     let page = page(asked)?;
-    Ok(listed(&page, inbox.list(&page).await?))
+    Ok(listed(&page, &inbox.list(&page).await?))
 }
 
 async fn dead_letters(State(inbox): State<Inbox>, asked: Asked<Page>) -> Result<Response, Refusal> {
     let page = page(asked)?;
-    Ok(listed(&page, inbox.dead_letters(&page).await?))
+    Ok(listed(&page, &inbox.dead_letters(&page).await?))
 }
 
 async fn show(State(inbox): State<Inbox>, Path(id): Path<String>) -> Result<Response, Refusal> {
@@ -125,7 +125,7 @@ fn parse_id(id: &str) -> Result<DeliveryId, Refusal> {
     id.parse().map_err(|_| Refusal::Absent)
 }
 
-fn listed(page: &DeliveryPage, deliveries: Vec<Delivery>) -> Response {
+fn listed(page: &DeliveryPage, deliveries: &[Delivery]) -> Response {
     let is_full = u32::try_from(deliveries.len()) == Ok(page.limit);
     let last = deliveries.last().filter(|_| is_full);
     let next = last.map(|delivery| delivery.id.to_string());
