@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_replay_is_a_success_whatever_it_looks_like() {
-        assert_eq!(judged(500, Outcome::Replayed), Ended::Succeeded);
+        assert_eq!(judged(500, Outcome::Replayed { cached: false }), Ended::Succeeded);
     }
 
     #[test]
