@@ -76,27 +76,27 @@ impl Floor {
     ) -> Result<Round> {
         let script = std::env::temp_dir().join(format!("{}-{}", self.name, std::process::id()));
         fs::write(&script, self.script)?;
-        let begun = Instant::now();
-        let postgres = Cpu::of_family(database.pid()?);
-        let (log, _) = database.position()?;
+        let (begin, _) = database.position()?;
         let child = self.start(database, program, &script, clients, time)?;
+        thread::sleep(connecting(clients));
+        let before = (Cpu::of_family(database.pid()?), database.position()?.0);
         // The processes of its connections end with it, so they are read just before.
-        thread::sleep(time.saturating_sub(Duration::from_millis(100)));
-        let used = Cpu::of_family(database.pid()?).since(&postgres);
-        let cpu_share = begun.elapsed().as_secs_f64() / time.as_secs_f64();
+        thread::sleep(time.saturating_sub(Duration::from_millis(200)));
+        let after = (Cpu::of_family(database.pid()?), database.position()?.0);
         let output = wait(child, time + Duration::from_secs(60))?;
         let (end, _) = database.position()?;
         let _ = fs::remove_file(&script);
-        let rate =
-            number(&output, "tps = ").with_context(|| format!("pgbench says no rate: {output}"))?;
-        let requests = number(&output, "actually processed: ").context("pgbench says no count")?;
-        let latency = number(&output, "latency average = ").unwrap_or(0.0);
+        let number = |before| number(&output, before).with_context(|| output.clone());
+        let requests = number("actually processed: ")?;
+        let wal = (end - begin) as f64 / requests;
+        // How many there were between the readings is known from the log alone.
+        let between = (after.1 - before.1).max(1) as f64 / wal;
         Ok(Round {
             requests: requests as u64,
-            rate,
-            p50: latency * 1e3,
-            postgres_cpu: used.as_secs_f64() * 1e6 / (requests * cpu_share.min(1.0)),
-            wal: (end - log) as f64 / requests,
+            rate: number("tps = ")?,
+            p50: number("latency average = ")? * 1e3,
+            postgres_cpu: after.0.since(&before.0).as_secs_f64() * 1e6 / between,
+            wal,
             ..Round::default()
         })
     }
@@ -118,12 +118,18 @@ impl Floor {
             "-j",
             &clients.min(2).to_string(),
         ]);
-        pgbench.args(["-T", &time.as_secs().max(1).to_string()]);
+        let seconds = (connecting(clients) + time).as_secs_f64().ceil();
+        pgbench.args(["-T", &seconds.to_string()]);
         pgbench.arg("-f").arg(script).arg(self.name);
         pgbench.stdin(Stdio::null()).stdout(Stdio::piped());
         let child = pgbench.stderr(Stdio::piped()).spawn();
         child.with_context(|| format!("cannot run {}", program.display()))
     }
+}
+
+/// How long it may take to connect, which is part of the time that pgbench is given.
+fn connecting(clients: usize) -> Duration {
+    Duration::from_millis(500 + 5 * clients as u64)
 }
 
 /// Waits for the end, but not for ever.

@@ -127,7 +127,7 @@ fn check(outcome: &Outcome) -> Result<()> {
 fn round(outcome: &Outcome, time: Duration, before: &Meters, after: &Meters) -> Round {
     let requests = outcome.latencies.count();
     let quantile = |part| outcome.latencies.quantile(part).as_secs_f64() * 1e6;
-    let each = |total: f64, (from, to): (u64, u64)| total / (to - from) as f64;
+    let each = |total: f64, (from, to): (u64, u64)| total / (to - from).max(1) as f64;
     let cpu = |then: &(u64, Cpu), now: &(u64, Cpu)| {
         each(now.1.since(&then.1).as_secs_f64() * 1e6, (then.0, now.0))
     };

@@ -25,7 +25,8 @@ pub(crate) fn turns(suite: &Suite, arguments: &Arguments) -> usize {
 }
 
 fn rounds(suite: &Suite, arguments: &Arguments) -> usize {
-    arguments.rounds() * if suite.fine { FINE } else { 1 }
+    let turns = if arguments.quick { 2 } else { FINE };
+    arguments.rounds() * if suite.fine { turns } else { 1 }
 }
 
 impl Bench<'_> {
