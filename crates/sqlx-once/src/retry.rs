@@ -13,15 +13,16 @@ use crate::{
 /// For what is computed from what is there and may collide with what somebody else computes: a
 /// random code, a slug, a position. Each try must compute it anew.
 ///
-/// By default: no constraint, 3 retries (so 4 tries) after 100, 200 and 400 ms, each pause
+/// By default there are 3 retries (so 4 tries) after 100, 200 and 400 ms, each pause
 /// lengthened by up to a half at random, so that those who met do not meet again. Any error but the
 /// named conflicts is returned at once; so is the last conflict when the tries are used up.
 ///
 /// # Transactions
 ///
-/// Each try is a transaction of its own, committed if it ends in `Ok` and rolled back otherwise. If the connection is in a transaction already, each try is a savepoint in it: a
-/// conflict does not spoil the transaction, and what was done before is kept.
-/// There, all locks stay held in the pauses, and serialization failures are returned at once. Above
+/// Each try is a transaction of its own, committed if it ends in `Ok` and rolled back otherwise.
+///
+/// If the connection is in a transaction already, each try is a savepoint in it: a conflict does not
+/// spoil the transaction, and what was done before is kept. There, all locks stay held in the pauses, and serialization failures are returned at once. Above
 /// READ COMMITTED, and in SQLite, each try reads what the first one has read: there only what is
 /// chosen at random can get through.
 ///

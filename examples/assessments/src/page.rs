@@ -2,24 +2,24 @@
 
 use crate::Assessment;
 
-/// One key for one wish: a double click sends it twice. The next wish gets another one.
+/// One key for one wish, however often it is clicked, and however late: the next wish (another
+/// patient, or the page opened again) gets another key. An answer is no reason for a new one, since
+/// the second click of a double click may come after it.
 const SCRIPT: &str = r"
 const fresh = () => crypto.randomUUID ? crypto.randomUUID()
   : Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(16).padStart(2, '0')).join('');
 let key = fresh();
 async function start() {
   const patient = document.querySelector('#patient').value;
-  const used = key;
   try {
     const reply = await fetch('/assessments', {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': used },
+      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key },
       body: JSON.stringify({ patient }),
     });
     const text = await reply.text();
     document.querySelector('#said').textContent = `${reply.status} ${text}`;
     if (!reply.ok) return;
-    if (key === used) key = fresh();
     const page = new DOMParser().parseFromString(await (await fetch('/')).text(), 'text/html');
     document.querySelector('#rows').replaceWith(page.querySelector('#rows'));
   } catch {
@@ -45,7 +45,8 @@ pub(crate) fn render(assessments: &[Assessment]) -> String {
          <style>body{{font:16px system-ui;margin:3rem auto;max-width:40rem}}\
          td{{padding:.2rem 2rem .2rem 0}}</style>\
          <h1>Assessments</h1><p><input id=patient value=Ada> \
-         <button onclick=start()>Start assessment</button> <span id=said></span>\
+         <button onclick=start()>Start assessment</button> <a href=/>Another one</a>\
+         <p id=said></p>\
          <table id=rows>{rows}</table><script>{SCRIPT}</script>"
     )
 }

@@ -158,7 +158,9 @@ async fn show(State(app): State<App>) -> Result<Html<String>, Refused> {
 }
 
 fn print_usage(addr: SocketAddr) {
-    println!("listening on http://{addr}\n\nOpen it and save twice. Or send this twice:\n");
+    println!(
+        "listening on http://{addr}\n\nOpen it and double-click the button. Or send this twice:\n"
+    );
     let form = r#"{"student":"ada","day":"2025-03-01","patient":"p1","attachment":"scan"}"#;
     println!(
         "curl -i http://{addr}/practicas -H 'Idempotency-Key: form-1' \

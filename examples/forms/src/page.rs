@@ -17,11 +17,13 @@ const fresh = () => {
 };
 const field = name => document.querySelector('#' + name);
 const say = text => { field('said').textContent = text; };
+const names = ['student', 'day', 'patient', 'attachment'];
 let token = fresh();
 for (const name of ['student', 'day']) field(name).addEventListener('change', () => { token = fresh(); });
-async function save() {
+for (const name of names) field(name).addEventListener('input', () => { field('save').disabled = false; });
+async function send() {
   const form = { token };
-  for (const name of ['student', 'day', 'patient', 'attachment']) form[name] = field(name).value;
+  for (const name of names) form[name] = field(name).value;
   if (!navigator.onLine) return say('Not sent: you are offline.');
   let reply;
   try {
@@ -38,6 +40,9 @@ async function save() {
     return say('Not saved yet: press save again.');
   // A refusal is final for this token: what is corrected is another request.
   if (token === form.token) token = fresh();
+  // The second click of a double click may come after the answer: not with the new token.
+  field('save').disabled = true;
+  if (reply.ok) for (const name of ['patient', 'attachment']) field(name).value = '';
   say(reply.ok ? 'Saved: ' + answer.id : 'Refused: ' + (answer.code || reply.status));
   const page = new DOMParser().parseFromString(await (await fetch('/')).text(), 'text/html');
   field('rows').replaceWith(page.querySelector('#rows'));
@@ -61,7 +66,7 @@ pub(crate) fn render(practicas: &[Practica]) -> String {
          td{{padding:.2rem 2rem .2rem 0}}</style><h1>Practice</h1>\
          <p><input id=student value=ada> <input id=day value=2025-03-01> \
          <input id=patient placeholder=patient> <input id=attachment placeholder=attachment> \
-         <button onclick=save()>Save</button><p id=said></p>\
+         <button id=save onclick=send()>Save</button><p id=said></p>\
          <table id=rows>{rows}</table><script>{SCRIPT}</script>"
     )
 }
