@@ -94,7 +94,8 @@ macro_rules! backend {
                 sql: &'static str,
                 arguments: &'c [&'c str],
             ) -> BoxFuture<'c, sqlx::Result<Option<i64>>> {
-                let mut query = sqlx::query_scalar(sql);
+                // A name would be another connection's behind a pooler in transaction mode.
+                let mut query = sqlx::query_scalar(sql).persistent(false);
                 for argument in arguments {
                     query = query.bind(*argument);
                 }

@@ -12,6 +12,38 @@
 //! | a random code that is taken is an error | [`Retry`] on that constraint |
 //! | any unique violation counts as "duplicate" | [`is_violation_of`] the one that means it |
 //!
+//! # Example
+//!
+//! ```
+//! use sqlx::PgPool;
+//! use sqlx_once::{Once, Series, insert_or_fetch};
+//!
+//! /// Starts an assessment once for each token, and gives it the year's next number.
+//! async fn start(pool: &PgPool, token: &str) -> Result<String, sqlx_once::Error> {
+//!     let mut transaction = pool.begin().await?;
+//!     let series = Series::new("ASM", "2025")?;
+//!     let number = series.label(series.next_gapless(&mut *transaction).await?, 3);
+//!     let insert = "INSERT INTO assessments (token, number) VALUES ($1, $2)
+//!         ON CONFLICT (token) DO NOTHING RETURNING number";
+//!     let fetch = "SELECT number FROM assessments WHERE token = $1";
+//!     let started = insert_or_fetch(
+//!         &mut transaction,
+//!         sqlx::query_as::<_, (String,)>(insert).bind(token).bind(number),
+//!         sqlx::query_as(fetch).bind(token),
+//!     )
+//!     .await?;
+//!     match started {
+//!         Once::Inserted((number,)) => {
+//!             transaction.commit().await?;
+//!             Ok(number)
+//!         }
+//!         // The transaction is rolled back, and the number goes back with it.
+//!         Once::Existing((number,)) => Ok(number),
+//!     }
+//! }
+//! # let _ = start;
+//! ```
+//!
 //! # Guarantees
 //!
 //! At READ COMMITTED, Postgres's default, and in SQLite, shown by tests that race on both:
@@ -30,7 +62,8 @@
 //! What takes part in a transaction of yours takes `&mut *transaction` or `&mut transaction`, or
 //! whatever dereferences to sqlx's connection. Where it makes sense alone, it takes a `&pool`, too.
 //! No session state is used, and no background task. Waiting is the database's: bound it by
-//! `lock_timeout`, or SQLite's `busy_timeout`.
+//! `lock_timeout`, or SQLite's `busy_timeout`. Behind a pooler in transaction mode, call everything
+//! in a transaction, and mark your own queries `persistent(false)`.
 //!
 //! In SQLite, begin transactions that will write with `begin_with("BEGIN IMMEDIATE")`: one that has
 //! read first is refused if somebody else has written since.

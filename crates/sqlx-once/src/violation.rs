@@ -1,6 +1,10 @@
 use sqlx::Error;
 
+use crate::AsSqlxError;
+
 /// Tells whether an error is a violation of this one unique constraint.
+///
+/// The error is sqlx's, this crate's, or one of your own ([`AsSqlxError`]).
 ///
 /// A unique violation says "this is a duplicate" only if it is of the constraint that means so. To
 /// take any other one for it (a sequence number, a patient's id) turns a real collision into a fake
@@ -36,8 +40,9 @@ use sqlx::Error;
 /// assert!(!is_taken(&sqlx::Error::RowNotFound));
 /// ```
 #[must_use]
-pub fn is_violation_of(error: &Error, constraint: &str) -> bool {
-    let Some(error) = error.as_database_error() else {
+pub fn is_violation_of<E: AsSqlxError + ?Sized>(error: &E, constraint: &str) -> bool {
+    let error = error.as_sqlx_error().and_then(Error::as_database_error);
+    let Some(error) = error else {
         return false;
     };
     match error.code().as_deref() {

@@ -108,10 +108,8 @@ pub(crate) enum Refused {
 
 impl<E: AsSqlxError + std::error::Error + 'static> From<E> for Refused {
     fn from(error: E) -> Self {
-        let is_patient = error.as_sqlx_error().is_some_and(|error| {
-            is_violation_of(error, "practicas_patient_key")
-                || is_violation_of(error, "practicas.patient")
-        });
+        let is_patient = is_violation_of(&error, "practicas_patient_key")
+            || is_violation_of(&error, "practicas.patient");
         if is_patient {
             return Self::PatientExists;
         }

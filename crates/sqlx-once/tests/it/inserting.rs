@@ -2,9 +2,7 @@ use std::{iter, sync::Arc};
 
 use futures_util::future::join_all;
 use sqlx::{Any, AnyConnection, Row};
-use sqlx_once::{
-    Access, AsSqlxError, Backend, Error, ErrorKind, Once, insert_or_fetch, is_violation_of,
-};
+use sqlx_once::{Access, Backend, Error, ErrorKind, Once, insert_or_fetch, is_violation_of};
 use tokio::sync::Barrier;
 
 use crate::support::{Db, run};
@@ -89,7 +87,7 @@ both! {
         let error = save(&db.pool, Some("another"), "second", Some(7)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Database);
         let name = if db.is_postgres { "entries_number_key" } else { "entries.number" };
-        assert!(is_violation_of(error.as_sqlx_error().unwrap(), name));
+        assert!(is_violation_of(&error, name));
         assert_eq!(db.count("entries").await, 1);
     }
 

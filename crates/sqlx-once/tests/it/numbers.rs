@@ -151,3 +151,20 @@ fn a_gapless_number_waits_for_the_one_before_it() {
         assert_eq!(second.await.unwrap(), 1);
     });
 }
+
+#[test]
+fn above_read_committed_whoever_comes_late_is_told_to_run_all_of_it_again() {
+    run(async {
+        let db = Db::postgres().await;
+        migrate(&db.pool).await.unwrap();
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+        let mut late = db.pool.begin_with(begin).await.unwrap();
+        let look = sqlx::query("SELECT count(*) FROM sqlx_once_counters");
+        look.execute(&mut *late).await.unwrap();
+        let mut first = db.begin().await;
+        assert_eq!(series().next_gapless(&mut *first).await.unwrap(), 1);
+        first.commit().await.unwrap();
+        let error = series().next_gapless(&mut *late).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Serialization);
+    });
+}
