@@ -111,6 +111,29 @@ fn a_delivery_that_is_taken_too_early_is_not_run_twice() {
 }
 
 #[test]
+fn an_attempt_that_was_overtaken_decides_nothing_by_failing() {
+    on_each(async |database| {
+        let inbox = database.inbox().build().unwrap();
+        let gate = Arc::new(Notify::new());
+        let mut handler = Handler::default().answering("one", &[422]);
+        handler.gate = Some(Arc::clone(&gate));
+        let router = router(&inbox, &handler);
+        let sender = tokio::spawn({
+            let router = router.clone();
+            async move { deliver(&router, Some("k"), "one").await.status }
+        });
+        until("the handler", async || handler.calls() == 1).await;
+        let overtake = "UPDATE webhook_deliveries SET attempts = 2";
+        database.execute(overtake).await.unwrap();
+        gate.notify_one();
+        assert_eq!(sender.await.unwrap(), 422);
+        let kept = the_one(&inbox).await;
+        assert_eq!((kept.state, kept.attempts), (DeliveryState::Received, 2));
+        assert_eq!(kept.last_error, None);
+    });
+}
+
+#[test]
 fn a_sender_that_leaves_does_not_stop_its_delivery() {
     on_each(async |database| {
         let inbox = database.inbox().build().unwrap();
