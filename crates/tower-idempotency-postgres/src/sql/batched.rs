@@ -58,6 +58,10 @@ made AS MATERIALIZED (
 /// `$4` how long the record is kept, `$5` leases, `$6` statuses, `$7` heads, `$8` bodies,
 /// `$9` categories, `$10` errors. Those that nobody needs may be shorter.
 ///
+/// The rows are changed where they were locked, by their place: joined by identity, a planner that
+/// takes the table for empty reads all of it in the order of the index, once for every end.
+/// A row that moved on since the statement began is not found there, as if somebody held it.
+///
 /// Rows that somebody else holds are left alone, and so are those with another token: which it was
 /// is found out by the statement for one, which is run for those that are not in the result.
 const ENDS: &str = "
@@ -69,9 +73,9 @@ ends AS MATERIALIZED (
          AS ends (id, new_token, kind, kept, lease, status, head, body, category, error, n)
 ),
 held AS MATERIALIZED (
-    SELECT ends.*, now
+    SELECT ends.*, now, place
     FROM clock, ends, LATERAL (
-        SELECT
+        SELECT ctid AS place
         FROM /* schema. */idempotency_keys AS record
         WHERE record.id = ends.id AND token = ends.new_token
           AND state = 'in_progress' AND expires_at > now
@@ -91,13 +95,13 @@ updated AS (
         response_status = status, response_head = head, response_body = body,
         failure_category = category, failure_error = error
     FROM held
-    WHERE record.id = held.id AND kind <> 4
+    WHERE record.ctid = held.place AND kind <> 4
     RETURNING n
 ),
 freed AS (
     DELETE FROM /* schema. */idempotency_keys AS record
     USING held
-    WHERE record.id = held.id AND kind = 4
+    WHERE record.ctid = held.place AND kind = 4
     RETURNING n
 ),
 ended AS MATERIALIZED (
