@@ -37,11 +37,12 @@ pub(crate) struct Shared {
 impl Shared {
     /// The same, but claims do not wait for the disk.
     pub(crate) fn with_relaxed_claims(&self) -> Self {
+        let sql = Arc::new(self.sql.with_relaxed_claims());
+        let batches = self.batches.as_ref();
         Self {
             pool: self.pool.clone(),
-            sql: Arc::new(self.sql.with_relaxed_claims()),
-            // A batch waits for the disk.
-            batches: None,
+            batches: batches.map(|batches| batches.with_sql(Arc::clone(&sql))),
+            sql,
             ..*self
         }
     }

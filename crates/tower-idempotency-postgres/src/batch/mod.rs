@@ -29,7 +29,7 @@ pub(crate) use self::{
 
 /// The way into the batches.
 #[derive(Clone, Debug)]
-pub(crate) struct Batches(Batcher<Lanes>);
+pub(crate) struct Batches(Batcher<Lanes>, Limits);
 
 impl Batches {
     pub(crate) fn new(
@@ -40,7 +40,18 @@ impl Batches {
         limits: Limits,
     ) -> Self {
         let lanes = Lanes::new(pool, sql, pooling, operation_timeout);
-        Self(Batcher::new(lanes, limits))
+        Self(Batcher::new(lanes, limits), limits)
+    }
+
+    /// Makes other batches of the same kind, on connections of their own, with other statements.
+    pub(crate) fn with_sql(&self, sql: Arc<Sql>) -> Self {
+        let Lanes {
+            pool,
+            pooling,
+            operation_timeout,
+            ..
+        } = self.0.backend();
+        Self::new(pool.clone(), sql, *pooling, *operation_timeout, self.1)
     }
 
     /// Reads the record, or makes one.

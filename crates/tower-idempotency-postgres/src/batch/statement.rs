@@ -35,7 +35,7 @@ pub(super) async fn run(
     let asked = sorted.asked();
     let query = |text: &Text| sqlx::query(text.clone()).persistent(is_persistent);
     let query = match (asked.is_empty(), sorted.ends.is_empty()) {
-        (_, true) => bind_claims(query(&sql.claims), &asked).bind(false),
+        (_, true) => bind_claims(query(&sql.claims), &asked).bind(sql.relaxed_claims),
         (true, false) => bind_ends(query(&sql.ends), &sorted.ends),
         (false, false) => {
             let query = bind_claims(query(&sql.claims_and_ends), &asked);

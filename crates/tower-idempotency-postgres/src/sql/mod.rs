@@ -32,6 +32,8 @@ const MIGRATIONS: [&str; 1] = [include_str!(
 /// The texts, made once for the schema that is used.
 #[derive(Clone, Debug)]
 pub(crate) struct Sql {
+    /// Whether a commit of claims alone may be lost by a crash of the server.
+    pub(crate) relaxed_claims: bool,
     pub(crate) claims: Text,
     pub(crate) ends: Text,
     pub(crate) claims_and_ends: Text,
@@ -80,6 +82,7 @@ impl Sql {
         let batched = |sql: String| text(&sabotage::without_in_batch(left_out, sql));
         let guarded = |guard, sql| text(&sabotage::without(left_out, guard, sql));
         Self {
+            relaxed_claims: false,
             claims: text(&batched::claims()),
             ends: batched(batched::ends()),
             claims_and_ends: batched(batched::both()),
@@ -124,6 +127,7 @@ impl Sql {
     /// The same, but what claims is committed without waiting for the disk.
     pub(crate) fn with_relaxed_claims(&self) -> Self {
         Self {
+            relaxed_claims: true,
             claim: relaxed(&self.claim),
             take_over: relaxed(&self.take_over),
             ..self.clone()
@@ -205,6 +209,7 @@ mod tests {
         let whole = Sql::new(&Schema::default(), None);
         let relaxed = whole.with_relaxed_claims();
         let off = "set_config('synchronous_commit', 'off', true)";
+        assert!(relaxed.relaxed_claims && !whole.relaxed_claims);
         assert!(relaxed.claim.0.contains(off));
         assert!(relaxed.take_over.0.contains(off));
         for (relaxed, whole) in [
