@@ -81,10 +81,13 @@ impl<B: Backend> Batcher<B> {
         self.submit(operation, self.shared.limits.queued).await
     }
 
-    /// Takes the connections out that no lane uses at present.
+    /// Takes out those connections that no lane uses at present and that are to be closed.
     #[must_use]
-    pub fn take_idle(&self) -> Vec<B::Connection> {
-        self.shared.queue().take_all_idle()
+    pub fn take_idle(
+        &self,
+        is_to_be_closed: impl FnMut(&mut B::Connection) -> bool,
+    ) -> Vec<B::Connection> {
+        self.shared.queue().take_idle_if(is_to_be_closed)
     }
 
     /// Returns a handle that does not keep the connections open.

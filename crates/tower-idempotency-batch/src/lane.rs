@@ -118,7 +118,7 @@ impl<B: Backend> Lane<B> {
                 Ran::Failed { connection, error } => {
                     self.connection = connection;
                     if self.connection.is_none() {
-                        let idle = self.shared.queue().take_all_idle();
+                        let idle = self.shared.queue().take_idle_if(|_| true);
                         drop(idle);
                     }
                     return batch.fail(0..batch.operations.len(), &error);

@@ -117,8 +117,11 @@ impl<B: Backend> Queue<B> {
         self.idle.pop()
     }
 
-    pub(crate) fn take_all_idle(&mut self) -> Vec<B::Connection> {
-        std::mem::take(&mut self.idle)
+    pub(crate) fn take_idle_if(
+        &mut self,
+        is_wanted: impl FnMut(&mut B::Connection) -> bool,
+    ) -> Vec<B::Connection> {
+        self.idle.extract_if(.., is_wanted).collect()
     }
 
     #[cfg(test)]

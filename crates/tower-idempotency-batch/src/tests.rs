@@ -369,6 +369,22 @@ async fn a_connection_that_may_not_be_used_again_is_replaced() {
 }
 
 #[tokio::test]
+async fn connections_that_nobody_uses_can_be_taken_out() {
+    let fixture = Fixture::new(|limits| limits.lanes = 2);
+    let both = [fixture.occupy(1).await, fixture.occupy(2).await];
+    fixture.open(2);
+    for asked in both {
+        assert!(answer(asked).await.is_ok());
+    }
+    assert_eq!(fixture.until_quiet().await, 2);
+    assert_eq!(
+        fixture.batcher.take_idle(|connection| *connection == 1),
+        [1]
+    );
+    assert_eq!(fixture.until_quiet().await, 1);
+}
+
+#[tokio::test]
 async fn if_no_lane_can_connect_those_that_wait_get_the_error() {
     let fixture = Fixture::new(|limits| limits.lanes = 2);
     fixture.memory.door.forget_permits(MANY);

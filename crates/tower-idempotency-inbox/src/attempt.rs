@@ -88,9 +88,10 @@ fn judge(classify: &Classify, parts: &response::Parts) -> Ended {
         Verdict::Failed(failure) => Ended::Failed(failure),
     };
     match parts.extensions.get::<Outcome>() {
-        Some(Outcome::Replayed { .. } | Outcome::Executed(Settlement::Stored | Settlement::Tombstone)) => {
-            Ended::Succeeded
-        }
+        Some(
+            Outcome::Replayed { .. }
+            | Outcome::Executed(Settlement::Stored | Settlement::Tombstone),
+        ) => Ended::Succeeded,
         Some(Outcome::Executed(Settlement::Pending)) => Ended::Open,
         Some(Outcome::Executed(Settlement::RolledBack)) => match by_answer() {
             Ended::Succeeded => Ended::Failed(Failure::transient("rolled back")),
@@ -179,7 +180,10 @@ mod tests {
 
     #[test]
     fn a_replay_is_a_success_whatever_it_looks_like() {
-        assert_eq!(judged(500, Outcome::Replayed { cached: false }), Ended::Succeeded);
+        assert_eq!(
+            judged(500, Outcome::Replayed { cached: false }),
+            Ended::Succeeded
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Way<'_> {
         request: &Arc<ClaimRequest>,
     ) -> sqlx::Result<Found> {
         match self {
-            Self::Batches(batches) => batches.claim(request).await,
+            Self::Batches(batches) => batches.claim(request, !shared.sql.relaxed_claims).await,
             Self::Alone(connection) => find_or_insert(connection, shared, request).await,
         }
     }

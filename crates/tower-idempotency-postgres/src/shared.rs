@@ -37,12 +37,10 @@ pub(crate) struct Shared {
 impl Shared {
     /// The same, but claims do not wait for the disk.
     pub(crate) fn with_relaxed_claims(&self) -> Self {
-        let sql = Arc::new(self.sql.with_relaxed_claims());
-        let batches = self.batches.as_ref();
         Self {
             pool: self.pool.clone(),
-            batches: batches.map(|batches| batches.with_sql(Arc::clone(&sql))),
-            sql,
+            sql: Arc::new(self.sql.with_relaxed_claims()),
+            batches: self.batches.clone(),
             ..*self
         }
     }

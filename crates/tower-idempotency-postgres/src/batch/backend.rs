@@ -150,7 +150,7 @@ impl Backend for Lanes {
     fn key(&self, operation: &Operation) -> Option<RecordId> {
         match operation {
             Operation::End(end) => Some(end.id),
-            Operation::Claim(_) | Operation::TakeOver { .. } => None,
+            Operation::Claim { .. } | Operation::TakeOver { .. } => None,
         }
     }
 }

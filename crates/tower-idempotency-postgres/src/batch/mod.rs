@@ -4,6 +4,7 @@
 //! else's session sees their settings.
 
 mod backend;
+mod caretaker;
 mod connection;
 mod error;
 mod operation;
@@ -17,6 +18,7 @@ use tower_idempotency_core::{Attempt, ClaimRequest, LeaseToken, Takeable};
 
 use self::{
     backend::Lanes,
+    caretaker::Caretaker,
     error::of_batch,
     operation::{Answer, Operation},
 };
@@ -29,7 +31,10 @@ pub(crate) use self::{
 
 /// The way into the batches.
 #[derive(Clone, Debug)]
-pub(crate) struct Batches(Batcher<Lanes>, Limits);
+pub(crate) struct Batches {
+    batcher: Batcher<Lanes>,
+    caretaker: Arc<Caretaker>,
+}
 
 impl Batches {
     pub(crate) fn new(
@@ -40,24 +45,28 @@ impl Batches {
         limits: Limits,
     ) -> Self {
         let lanes = Lanes::new(pool, sql, pooling, operation_timeout);
-        Self(Batcher::new(lanes, limits), limits)
+        Self {
+            batcher: Batcher::new(lanes, limits),
+            caretaker: Arc::default(),
+        }
     }
 
-    /// Makes other batches of the same kind, on connections of their own, with other statements.
-    pub(crate) fn with_sql(&self, sql: Arc<Sql>) -> Self {
-        let Lanes {
-            pool,
-            pooling,
-            operation_timeout,
-            ..
-        } = self.0.backend();
-        Self::new(pool.clone(), sql, *pooling, *operation_timeout, self.1)
+    fn batcher(&self) -> &Batcher<Lanes> {
+        self.caretaker.see_to(&self.batcher);
+        &self.batcher
     }
 
-    /// Reads the record, or makes one.
-    pub(crate) async fn claim(&self, request: &Arc<ClaimRequest>) -> sqlx::Result<Found> {
-        let claim = Operation::Claim(Arc::clone(request));
-        match self.0.run_if_room(claim).await.map_err(of_batch)? {
+    /// Reads the record, or makes one; `durable` says that a crash of the server must not undo it.
+    pub(crate) async fn claim(
+        &self,
+        request: &Arc<ClaimRequest>,
+        durable: bool,
+    ) -> sqlx::Result<Found> {
+        let claim = Operation::Claim {
+            request: Arc::clone(request),
+            durable,
+        };
+        match self.batcher().run_if_room(claim).await.map_err(of_batch)? {
             Answer::Claimed(found) => found,
             Answer::TakenOver(_) | Answer::Ended(_) => Err(misplaced()),
         }
@@ -75,7 +84,12 @@ impl Batches {
             seen,
             because,
         };
-        match self.0.run_if_room(take_over).await.map_err(of_batch)? {
+        match self
+            .batcher()
+            .run_if_room(take_over)
+            .await
+            .map_err(of_batch)?
+        {
             Answer::TakenOver(attempt) => Ok(attempt),
             Answer::Claimed(_) | Answer::Ended(_) => Err(misplaced()),
         }
@@ -84,7 +98,12 @@ impl Batches {
     /// Changes the record; returns whether it did. If not, it is another's, or somebody holds it.
     pub(crate) async fn end(&self, end: End) -> sqlx::Result<bool> {
         // Never refused: there are no more of these than there are executions.
-        match self.0.run(Operation::End(end)).await.map_err(of_batch)? {
+        match self
+            .batcher()
+            .run(Operation::End(end))
+            .await
+            .map_err(of_batch)?
+        {
             Answer::Ended(changed) => Ok(changed),
             Answer::Claimed(_) | Answer::TakenOver(_) => Err(misplaced()),
         }

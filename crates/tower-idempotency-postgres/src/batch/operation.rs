@@ -11,7 +11,11 @@ use crate::claim::{Found, readable};
 /// One of those that share a statement.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    Claim(Arc<ClaimRequest>),
+    Claim {
+        request: Arc<ClaimRequest>,
+        /// Whether a crash of the server must not undo it.
+        durable: bool,
+    },
     /// Rare, so that it has a statement of its own.
     TakeOver {
         request: Arc<ClaimRequest>,
@@ -113,12 +117,20 @@ impl Change {
 }
 
 impl Operation {
+    /// Tells whether a crash of the server must not undo the operation, once it is answered.
+    pub(crate) const fn is_durable(&self) -> bool {
+        match self {
+            Self::Claim { durable, .. } => *durable,
+            Self::TakeOver { .. } | Self::End(_) => true,
+        }
+    }
+
     /// Returns about how many bytes the operation adds to a statement.
     pub(crate) fn weight(&self) -> usize {
         /// Digests, tokens and times.
         const FIXED: usize = 200;
         match self {
-            Self::Claim(request) => {
+            Self::Claim { request, .. } => {
                 let scope = &request.scope;
                 let texts = [scope.namespace(), scope.principal(), scope.route()];
                 let texts: usize = texts.iter().map(|text| text.len()).sum();

@@ -35,7 +35,7 @@ pub(super) async fn run(
     let asked = sorted.asked();
     let query = |text: &Text| sqlx::query(text.clone()).persistent(is_persistent);
     let query = match (asked.is_empty(), sorted.ends.is_empty()) {
-        (_, true) => bind_claims(query(&sql.claims), &asked).bind(sql.relaxed_claims),
+        (_, true) => bind_claims(query(&sql.claims), &asked).bind(may_relax(batch)),
         (true, false) => bind_ends(query(&sql.ends), &sorted.ends),
         (false, false) => {
             let query = bind_claims(query(&sql.claims_and_ends), &asked);
@@ -44,6 +44,12 @@ pub(super) async fn run(
     };
     let rows = query.fetch_all(connection).await?;
     sorted.answers(&asked, &rows)
+}
+
+/// Tells whether the commit may be left to the server's background: only if that is all the same
+/// to everybody.
+fn may_relax(batch: &[Operation]) -> bool {
+    !batch.iter().any(Operation::is_durable)
 }
 
 type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
@@ -153,7 +159,7 @@ impl<'a> Sorted<'a> {
         let mut ends = Vec::with_capacity(batch.len());
         for (place, operation) in batch.iter().enumerate() {
             match operation {
-                Operation::Claim(request) => claims.push((place, &**request)),
+                Operation::Claim { request, .. } => claims.push((place, &**request)),
                 Operation::End(end) => ends.push((place, end)),
                 Operation::TakeOver { .. } => {}
             }
@@ -266,7 +272,45 @@ fn as_made(claim: &ClaimRequest) -> RawClaim {
         takeover: false,
         expired: false,
         remaining_ms: lease_ms(claim).unwrap_or(i64::MAX),
-        life_us: None,
         response: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tower_idempotency_core::{Fingerprint, IdempotencyKey, Scope};
+
+    use super::{super::operation::Change, *};
+
+    fn claim(durable: bool) -> Operation {
+        let key = IdempotencyKey::new("k").expect("a valid key");
+        let scope = Scope::new("alice", "POST /payments");
+        Operation::Claim {
+            request: Arc::new(ClaimRequest::new(scope, key, Fingerprint::OFF)),
+            durable,
+        }
+    }
+
+    fn end() -> Operation {
+        let Operation::Claim { request, .. } = claim(false) else {
+            unreachable!("it is a claim");
+        };
+        Operation::End(End {
+            id: request.id,
+            token: request.token,
+            change: Change::Free,
+        })
+    }
+
+    #[test]
+    fn a_commit_is_relaxed_only_if_everybody_in_the_batch_agrees() {
+        assert!(may_relax(&[claim(false)]));
+        assert!(may_relax(&[claim(false), claim(false)]));
+        assert!(!may_relax(&[claim(true)]));
+        assert!(!may_relax(&[claim(false), claim(true)]));
+        assert!(!may_relax(&[claim(false), end()]));
+        assert!(!may_relax(&[end()]));
     }
 }

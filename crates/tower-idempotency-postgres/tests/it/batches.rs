@@ -1,0 +1,188 @@
+//! What shares a statement shares nothing else.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sqlx::Executor;
+use tower_idempotency_core::{
+    Claim, ClaimRequest, Execution, Fingerprint, Renewal, Settled, Store, StoreErrorKind,
+};
+use tower_idempotency_postgres::{PostgresExecution, PostgresStore};
+use tower_idempotency_testkit::run;
+
+use crate::support::{Postgres, acquire, complete, completed, pool, postgres, request};
+
+fn store(postgres: &Postgres, lanes: usize) -> PostgresStore {
+    let builder = PostgresStore::builder(postgres.pool.clone());
+    builder.batch_connections(lanes).build().unwrap()
+}
+
+async fn claim_all(
+    store: &PostgresStore,
+    requests: &[ClaimRequest],
+) -> Vec<Claim<PostgresExecution>> {
+    let claims = join_all(requests.iter().map(|request| store.claim(request))).await;
+    claims.into_iter().map(Result::unwrap).collect()
+}
+
+fn acquired(claim: Claim<PostgresExecution>) -> PostgresExecution {
+    match claim {
+        Claim::Acquired(execution) => execution,
+        other => panic!("expected to acquire the key: {other:?}"),
+    }
+}
+
+/// Counts the transactions that have written records: each has left its number in them.
+async fn commits(postgres: &Postgres) -> i64 {
+    let sql = "SELECT count(DISTINCT xmin::text) FROM idempotency_keys";
+    let count = sqlx::query_scalar(sql).fetch_one(&postgres.pool).await;
+    count.unwrap()
+}
+
+#[test]
+fn claims_and_completions_in_flight_together_share_commits() {
+    run(async {
+        let postgres = postgres().await;
+        let store = store(&postgres, 1);
+        let requests: Vec<_> = (0..100).map(|n| request(&format!("k-{n}"))).collect();
+        let claims = claim_all(&store, &requests).await;
+        assert!(commits(&postgres).await <= 3);
+        let mut executions: Vec<_> = claims.into_iter().map(acquired).collect();
+        let response = completed(200);
+        let settled = join_all(executions.iter_mut().map(|it| it.complete(&response))).await;
+        assert!(
+            settled
+                .into_iter()
+                .all(|it| it.unwrap() == Settled::Applied)
+        );
+        assert!(commits(&postgres).await <= 3);
+    });
+}
+
+#[test]
+fn of_several_claims_of_a_key_in_one_batch_one_acquires_it() {
+    run(async {
+        let postgres = postgres().await;
+        let store = store(&postgres, 1);
+        let with_digest = |byte| {
+            let mut request = request("k");
+            let bytes = [&[1][..], &[byte; 32]].concat();
+            request.fingerprint = Fingerprint::from_bytes(&bytes).unwrap();
+            request
+        };
+        let requests = [7, 7, 7, 7, 7, 7, 7, 7, 8].map(with_digest);
+        let claims = claim_all(&store, &requests).await;
+        let count = |is: fn(&Claim<PostgresExecution>) -> bool| {
+            claims.iter().filter(|claim| is(claim)).count()
+        };
+        assert_eq!(count(|claim| matches!(claim, Claim::Acquired(_))), 1);
+        assert_eq!(count(|claim| matches!(claim, Claim::InProgress { .. })), 7);
+        assert_eq!(count(|claim| matches!(claim, Claim::Mismatch)), 1);
+    });
+}
+
+#[test]
+fn a_completion_whose_row_is_held_keeps_nobody_else_waiting() {
+    run(async {
+        let postgres = postgres().await;
+        let store = store(&postgres, 1);
+        let mut held = acquire(&store, &request("held")).await;
+        let mut other = acquire(&store, &request("other")).await;
+        let mut holder = postgres.pool.begin().await.unwrap();
+        let lock = "SELECT FROM idempotency_keys WHERE key = 'held' FOR UPDATE";
+        holder.execute(lock).await.unwrap();
+        let response = completed(200);
+        let ending = async { held.complete(&response).await.unwrap() };
+        let others = async {
+            // All of these go the same way while that one waits.
+            assert_eq!(other.renew().await.unwrap(), Renewal::Renewed);
+            complete(&mut other).await;
+            complete(&mut acquire(&store, &request("third")).await).await;
+            holder.rollback().await.unwrap();
+        };
+        let both = async { tokio::join!(ending, others) };
+        let (settled, ()) = tokio::time::timeout(Duration::from_secs(4), both)
+            .await
+            .unwrap();
+        assert_eq!(settled, Settled::Applied);
+    });
+}
+
+#[test]
+fn a_claim_that_the_server_refuses_fails_alone() {
+    run(async {
+        let postgres = postgres().await;
+        postgres
+            .execute("ALTER TABLE idempotency_keys ADD CHECK (key <> 'k-13')")
+            .await;
+        let store = store(&postgres, 1);
+        let requests: Vec<_> = (0..40).map(|n| request(&format!("k-{n}"))).collect();
+        let claims = join_all(requests.iter().map(|request| store.claim(request))).await;
+        for (n, claim) in claims.into_iter().enumerate() {
+            match claim {
+                Ok(claim) => drop(acquired(claim)),
+                Err(error) => {
+                    assert_eq!((n, error.kind()), (13, StoreErrorKind::Internal));
+                }
+            }
+        }
+        let made = "SELECT FROM idempotency_keys";
+        assert_eq!(postgres.execute(made).await, 39);
+    });
+}
+
+#[test]
+fn claims_and_completions_need_no_connection_that_handlers_may_have() {
+    run(async {
+        let postgres = postgres().await;
+        let store = PostgresStore::new(pool(&postgres.options, 1).await);
+        complete(&mut acquire(&store, &request("first")).await).await;
+        let _handlers = store.pool().acquire().await.unwrap();
+        let mut execution = acquire(&store, &request("second")).await;
+        assert_eq!(execution.renew().await.unwrap(), Renewal::Renewed);
+        complete(&mut execution).await;
+    });
+}
+
+#[test]
+fn claims_are_refused_when_too_many_wait() {
+    run(async {
+        let postgres = postgres().await;
+        let builder = PostgresStore::builder(postgres.pool.clone());
+        let store = builder.max_queued_claims(5).build().unwrap();
+        let requests: Vec<_> = (0..9).map(|n| request(&format!("k-{n}"))).collect();
+        let claims = join_all(requests.iter().map(|request| store.claim(request))).await;
+        let (made, refused): (Vec<_>, Vec<_>) = claims.into_iter().partition(Result::is_ok);
+        assert_eq!((made.len(), refused.len()), (5, 4));
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Full);
+        }
+    });
+}
+
+#[test]
+fn a_closed_pool_closes_the_connections_of_batches() {
+    run(async {
+        let postgres = postgres().await;
+        let name = format!("{}_batches", postgres.schema);
+        let options = postgres.options.clone().application_name(&name);
+        let store = PostgresStore::new(pool(&options, 1).await);
+        complete(&mut acquire(&store, &request("k")).await).await;
+        store.pool().close().await;
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+        let closed = async {
+            loop {
+                let open = sqlx::query_scalar::<_, i64>(open).bind(&name);
+                if open.fetch_one(&postgres.pool).await.unwrap() == 0 {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), closed)
+            .await
+            .unwrap();
+        let error = store.claim(&request("k")).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    });
+}
