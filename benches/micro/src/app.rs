@@ -1,6 +1,9 @@
 //! Whole requests through an axum router, with the layer and without it.
 
-use std::time::Duration;
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{Router, body::Body, routing::post};
 use bytes::Bytes;
@@ -13,7 +16,7 @@ use tower_idempotency_core::{
     Settled, Store, StoredResponse,
 };
 use tower_idempotency_memory::MemoryStore;
-use tower_layer::Identity;
+use tower_layer::layer_fn;
 use tower_service::Service;
 
 use crate::Path;
@@ -59,7 +62,7 @@ impl App {
         let mut app = Self {
             runtime,
             bare: handlers.clone(),
-            layered: handlers.clone().layer(Identity::new()),
+            layered: handlers.clone().layer(layer_fn(PassThrough)),
             covered: handlers.layer(layer).merge(kept),
             store,
             next: 1,
@@ -69,7 +72,6 @@ impl App {
     }
 
     /// Makes one router for a server; the bare one is below `/bare`.
-    #[must_use]
     pub fn into_server(self) -> Router {
         self.covered
             .merge(Router::new().route("/bare/payments", post(pay)))
@@ -127,6 +129,24 @@ impl Path {
             "POST {target} HTTP/1.1\r\nhost: localhost\r\naccept: */*\r\n\
              content-type: application/json\r\ncontent-length: 200\r\n{key}\r\n{body}"
         )
+    }
+}
+
+/// A layer's service that does nothing.
+#[derive(Clone)]
+struct PassThrough<S>(S);
+
+impl<R, S: Service<R>> Service<R> for PassThrough<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.0.call(request)
     }
 }
 

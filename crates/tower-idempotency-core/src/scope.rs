@@ -36,7 +36,7 @@ impl Scope {
     #[must_use]
     pub fn new(principal: impl Into<Arc<str>>, route: impl Into<Arc<str>>) -> Self {
         Self {
-            namespace: Arc::from(""),
+            namespace: Arc::default(),
             principal: principal.into(),
             route: route.into(),
         }

@@ -77,7 +77,7 @@ impl Principal {
 
     pub(crate) fn of(&self, parts: &Parts) -> Option<Arc<str>> {
         match &self.0 {
-            Kind::Public => Some(Arc::from("")),
+            Kind::Public => Some(Arc::default()),
             Kind::Header(Ok(name)) => from_header(name, parts),
             Kind::Header(Err(_)) => None,
             Kind::Function(extract) => extract(parts)

@@ -23,7 +23,7 @@ impl ScopeRule {
     pub(crate) fn scope(&self, principal: Arc<str>, parts: &Parts) -> Option<Scope> {
         match self {
             Self::PrincipalAndRoute => Some(Scope::new(principal, route::name(parts))),
-            Self::PrincipalOnly => Some(Scope::new(principal, "")),
+            Self::PrincipalOnly => Some(Scope::new(principal, Arc::default())),
             Self::Function(rule) => rule(&principal, parts),
         }
     }
