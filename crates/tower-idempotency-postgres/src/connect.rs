@@ -15,8 +15,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(2_000);
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(4_000);
 
 /// How long a connection was idle that is tested before it is used: a round trip that a busy one
-/// need not pay. If it broke in that time, the statement that finds out is run again on another one.
-const TESTED_AFTER: Duration = Duration::from_secs(1);
+/// need not pay. If it broke in that time, the statement that finds out is run again, and the pauses
+/// in between are such that the last tries meet no connection that was not tested.
+const TESTED_AFTER: Duration = Duration::from_millis(50);
 
 pub(crate) async fn pool(url: &str) -> Result<PgPool, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(error::store_error)?;

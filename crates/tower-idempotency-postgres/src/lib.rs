@@ -85,6 +85,11 @@
 //!
 //! - The user needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table;
 //!   [`migrate`](PostgresStore::migrate) needs `CREATE` on the schema.
+//! - The driver's pool tests each connection before it gives it away, which costs a round trip for
+//!   every transaction of the transactional mode, and for every operation that goes by itself.
+//!   The pool that [`connect`](PostgresStore::connect) makes tests only those that were idle for
+//!   50 ms (`test_before_acquire(false)`, and `before_acquire` with a ping); a pool of your own can
+//!   do so, too: the store runs a statement again that meets a broken connection.
 //! - The records must be where they are not lost: with asynchronous replication, a failover can
 //!   forget the last claims.
 //! - **`PgBouncer`** in transaction mode needs [`Pooling::Transaction`]; without it the store

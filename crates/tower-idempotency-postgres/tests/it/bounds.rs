@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
 use sqlx::{Executor, postgres::PgPoolOptions};
 use tower_idempotency_core::{Claim, Store, StoreErrorKind};
 use tower_idempotency_postgres::PostgresStore;
@@ -106,6 +106,27 @@ fn connections_that_the_server_has_ended_do_no_harm() {
             .unwrap();
         let claim = store.claim(&request("k")).await;
         assert!(matches!(claim, Ok(Claim::Completed(_))), "{claim:?}");
+    });
+}
+
+/// The store's own pool does not test a connection that was used a moment ago.
+#[test]
+fn a_pool_of_the_stores_own_outlives_its_connections() {
+    run(async {
+        let postgres = postgres().await;
+        let name = format!("own_{}", postgres.schema);
+        let options = postgres.options.clone().application_name(&name);
+        let store = PostgresStore::connect_with(options).await.unwrap();
+        let taken: Vec<_> = join_all((0..8).map(|_| store.pool().acquire())).await;
+        drop(taken);
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE application_name = $1";
+        let ended = sqlx::query_scalar::<_, i64>(end).bind(&name);
+        assert!(ended.fetch_one(&postgres.pool).await.unwrap() >= 8);
+        let found = store.lookup(&request("k").id).await.unwrap();
+        assert!(found.is_none());
+        let claim = store.transactional().claim(&request("k")).await.unwrap();
+        assert!(matches!(claim, Claim::Acquired(_)), "{claim:?}");
     });
 }
 

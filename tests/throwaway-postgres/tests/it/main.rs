@@ -99,6 +99,27 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 }
 
 #[test]
+fn a_server_whose_process_is_killed_goes_on_by_itself() {
+    let server = server();
+    let pid = server.pid().unwrap();
+    assert!(!server.crash().unwrap(), "it has no client");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(async {
+        let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+        assert!(server.crash().unwrap());
+        assert!(connection.ping().await.is_err());
+        let end = Instant::now() + Duration::from_secs(20);
+        while PgConnection::connect(&server.url()).await.is_err() {
+            assert!(Instant::now() < end, "the server does not come back");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert_eq!(server.pid().unwrap(), pid);
+}
+
+#[test]
 fn a_killed_server_leaves_no_shared_memory() {
     let server = server();
     let pid_file = server.folder().join("data/postmaster.pid");
