@@ -272,6 +272,7 @@ fn as_made(claim: &ClaimRequest) -> RawClaim {
         takeover: false,
         expired: false,
         remaining_ms: lease_ms(claim).unwrap_or(i64::MAX),
+        life_us: None,
         response: None,
     }
 }
