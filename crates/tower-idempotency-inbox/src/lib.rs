@@ -117,6 +117,14 @@
 //! - **Poolers in transaction mode** cannot carry the pool of [`Deliveries::postgres`].
 //! - **Retention** must be longer than any sender goes on retrying, Stripe's three days included.
 
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    expect(
+        unused,
+        reason = "without a database nothing can be kept, but everything compiles"
+    )
+)]
+
 mod answer;
 mod arrival;
 mod attempt;

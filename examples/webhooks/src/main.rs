@@ -32,6 +32,9 @@ struct Arguments {
     /// The longest pause before a failed delivery is tried for the second time.
     #[arg(long, value_name = "MS", default_value_t = 2_000)]
     first_retry_ms: u64,
+    /// How long a delivery waits after the process that runs it has died, at most.
+    #[arg(long, value_name = "MS", default_value_t = 30_000)]
+    lease_ms: u64,
     /// Leaves the inbox out: duplicates run.
     #[arg(long)]
     danger_without_inbox: bool,
@@ -51,6 +54,7 @@ async fn main() -> Result<()> {
             Duration::from_secs(60),
             8,
         ))
+        .lease(Duration::from_millis(arguments.lease_ms))
         .build()?;
     let hooks = if arguments.danger_without_inbox {
         hooks::orders(&shop).merge(hooks::github(&shop))

@@ -29,6 +29,7 @@ const SENDERS: usize = 4;
 /// A running receiver, and the `curl` lines that it has printed.
 struct Receiver {
     process: Child,
+    arguments: Vec<String>,
     address: String,
     curls: Vec<String>,
 }
@@ -57,9 +58,16 @@ impl Receiver {
         }
         Self {
             process,
+            arguments: arguments.iter().map(ToString::to_string).collect(),
             address,
             curls,
         }
+    }
+
+    /// Starts another one in its place.
+    fn restart(&self) -> Self {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        Self::start(&arguments)
     }
 
     /// Runs a printed line in a shell, as a reader would.
@@ -92,6 +100,16 @@ struct Connected(SendRequest<Full<Bytes>>);
 
 impl Connected {
     async fn send(&mut self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        self.try_send(method, path, body).await.unwrap()
+    }
+
+    /// Fails if the receiver goes away.
+    async fn try_send(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> hyper::Result<(u16, Value)> {
         let body = body.map(ToString::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(method)
@@ -100,13 +118,13 @@ impl Connected {
             .header("content-type", "application/json")
             .body(Full::from(body))
             .unwrap();
-        self.0.ready().await.unwrap();
-        let response = self.0.send_request(request).await.unwrap();
+        self.0.ready().await?;
+        let response = self.0.send_request(request).await?;
         let status = response.status().as_u16();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body = response.into_body().collect().await?.to_bytes();
         let json = serde_json::from_slice(&body);
         let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
-        (status, json.unwrap_or_else(|_| text()))
+        Ok((status, json.unwrap_or_else(|_| text())))
     }
 }
 
@@ -330,6 +348,84 @@ fn without_the_inbox_duplicates_run_and_failures_are_lost() {
         assert!(!counts.contains_key(&3), "{counts:?}");
         let is_refused = |(number, status): &(usize, u16)| *number == 3 && *status == 503;
         assert_eq!(answers.iter().filter(|it| is_refused(it)).count(), TIMES);
+    });
+}
+
+/// Sends each delivery once, by four senders, and returns those that were answered with 2xx.
+async fn send_until_it_dies(receiver: &Receiver, deliveries: usize) -> BTreeSet<usize> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let senders = (0..SENDERS).map(async |_| {
+        let mut connected = receiver.connect().await;
+        let mut accepted = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number == deliveries / 2 {
+                // At any instant of what the others do.
+                let pid = receiver.process.id().to_string();
+                let killed = Command::new("kill").args(["-9", &pid]).status();
+                assert!(killed.unwrap().success());
+            }
+            let order = keyed_order(number);
+            match connected
+                .try_send("POST", "/hooks/orders", Some(&order))
+                .await
+            {
+                Ok((status, _)) if (200..300).contains(&status) => accepted.push(number),
+                Ok((status, _)) => panic!("{number} is refused: {status}"),
+                Err(_) => return accepted,
+            }
+        }
+    });
+    let accepted = futures_util::future::join_all(senders).await;
+    accepted.concat().into_iter().collect()
+}
+
+/// Each second one fails at first, so that it still waits when the receiver is killed.
+fn keyed_order(number: usize) -> Value {
+    let customer = format!("{number:04}");
+    let fails = number % 2;
+    json!({ "messageId": customer, "product": "chair", "customer": customer, "fails": fails })
+}
+
+#[test]
+fn a_killed_receiver_loses_nothing_that_it_has_accepted() {
+    on_sqlite("killed", &["--lease-ms", "400"], async |receiver| {
+        let deliveries = 200;
+        let accepted = send_until_it_dies(&receiver, deliveries).await;
+        assert!(accepted.len() < deliveries, "it was not killed in time");
+        let again = receiver.restart();
+        let mut connected = again.connect().await;
+        let began = Instant::now();
+        while today(&mut connected).await["waiting"] != 0 {
+            assert!(began.elapsed() < Duration::from_secs(60), "some still wait");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let shipped = shipments(&mut connected).await;
+        for number in &accepted {
+            assert!(
+                shipped.contains_key(number),
+                "{number} was accepted and is lost"
+            );
+        }
+        // What was cut off between its effect and the record of it may have run again: one for
+        // each sender and each slot of the worker.
+        let twice = shipped.values().filter(|times| **times > 1).count();
+        assert!(twice <= SENDERS + 8, "{shipped:?}");
+        // The senders come again with everything, and nothing runs again.
+        for number in 0..deliveries {
+            let order = keyed_order(number);
+            let (status, _) = connected.send("POST", "/hooks/orders", Some(&order)).await;
+            assert!((200..300).contains(&status), "{number}: {status}");
+        }
+        while today(&mut connected).await["waiting"] != 0 {
+            assert!(began.elapsed() < Duration::from_secs(60), "some still wait");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let in_the_end = shipments(&mut connected).await;
+        assert_eq!(in_the_end.len(), deliveries);
+        for (number, times) in &shipped {
+            assert_eq!(in_the_end[number], *times, "{number}");
+        }
     });
 }
 

@@ -88,6 +88,7 @@ impl Deliveries {
     /// Keeps deliveries in a SQLite file, opened in WAL mode and with a busy time-out.
     ///
     /// The pool of the store's one writer serves well: `store.writer().clone()`.
+    /// While a handler holds a transaction on the same file, arrivals have to wait for it.
     #[cfg(feature = "sqlite")]
     #[must_use]
     pub const fn sqlite(pool: sqlx::SqlitePool) -> Self {

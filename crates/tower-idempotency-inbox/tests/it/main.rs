@@ -5,6 +5,7 @@
 mod arrivals;
 mod attempts;
 mod effects;
+mod logging;
 mod migrations;
 mod operator_routes;
 mod operators;
