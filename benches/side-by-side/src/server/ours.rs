@@ -49,12 +49,16 @@ async fn migrated(store: PostgresStore) -> Result<PostgresStore> {
     Ok(store)
 }
 
+/// Puts the layer around the router.
 fn guard<S: Store>(router: Router, store: S, arguments: &Arguments) -> Result<Router> {
     let principal = Principal::header("authorization");
     let mut builder = IdempotencyLayer::builder(store, principal)
         .response_headers(ResponseHeaders::named(side_by_side::REPLAY_HEADER));
     if let Some(pace) = arguments.sweep_ms {
         builder = builder.sweep(SweepPolicy::every(Duration::from_millis(pace)));
+    }
+    if arguments.name == "leased-uncached" {
+        builder = builder.no_cache();
     }
     // Optional, so that requests without a key can be measured as well.
     Ok(router.layer(builder.build()?.optional()))
