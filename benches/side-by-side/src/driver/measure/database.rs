@@ -29,7 +29,7 @@ impl Medium {
 }
 
 /// The same for all: durable commits, and no checkpoint within a round.
-pub(crate) const SETTINGS: [(&str, &str); 10] = [
+pub(crate) const SETTINGS: [(&str, &str); 9] = [
     ("fsync", "on"),
     ("synchronous_commit", "on"),
     ("full_page_writes", "on"),
@@ -38,8 +38,6 @@ pub(crate) const SETTINGS: [(&str, &str); 10] = [
     ("max_wal_size", "6GB"),
     ("checkpoint_timeout", "1d"),
     ("max_connections", "1500"),
-    // Not those of the throw-away servers of the tests.
-    ("dynamic_shared_memory_type", "posix"),
     ("autovacuum", "on"),
 ];
 

@@ -57,7 +57,10 @@ impl<'s> Entry<'s> {
         };
         match self.records {
             Records::Postgres => setup.database_url = bench.database.fresh(self.name)?,
-            Records::Sqlite => self.remove_file(bench)?,
+            Records::Sqlite => {
+                self.remove_file(bench)?;
+                setup.file = self.file(bench)?;
+            }
             _ => {}
         }
         let program = if self.is_peer {
@@ -109,6 +112,10 @@ impl<'s> Entry<'s> {
             path.push(end);
             // It is not there before the first turn.
             let _ = fs::remove_file(path);
+        }
+        // Another run's files may be in it, too.
+        if let Some(folder) = file.parent() {
+            let _ = fs::remove_dir(folder);
         }
         Ok(())
     }
