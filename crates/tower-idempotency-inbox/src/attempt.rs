@@ -1,10 +1,11 @@
 //! One attempt of a delivery, and what is noted of it.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, header::UPGRADE, response};
 use http_body::Body;
+use tokio::time::timeout;
 use tower_idempotency::{
     BoxStore, IdempotencyService, Outcome, ProblemCode, ResponseBody, Settlement,
 };
@@ -68,16 +69,34 @@ impl<S> Attempt<S> {
         request.headers_mut().remove(UPGRADE);
         request.extensions_mut().insert(self.attempted.id);
         request.extensions_mut().insert(self.attempted.clone());
-        let response = match self.inner.call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
+        let call = self.inner.call(request);
+        let Ok(response) = while_held(&self.shared, &self.attempted, call).await;
         let (parts, body) = response.into_parts();
         let ended = judge(&self.shared.settings.classify, &parts);
         let response = Response::from_parts(parts, body);
         let mut answer = note(&self.shared, &self.attempted, ended, response).await;
         answer.extensions_mut().insert(Noted);
         answer
+    }
+}
+
+/// Waits for the end of an attempt, and tells the table meanwhile that it still runs.
+///
+/// The lease is what keeps others from running it. This keeps them from trying, and an attempt that
+/// takes long from being taken for one that left no trace.
+async fn while_held<T>(shared: &Shared, attempted: &Attempted, call: impl Future<Output = T>) -> T {
+    let pause = shared.settings.lease / 2;
+    let mut call = pin!(call);
+    loop {
+        if let Ok(ended) = timeout(pause, &mut call).await {
+            return ended;
+        }
+        let (id, patience) = (attempted.id, shared.settings.patience());
+        let held = shared.deliveries.hold(id, attempted.attempt, patience);
+        if let Err(error) = held.await {
+            let error = chain(&error);
+            tracing::warn!(delivery = %id, error, "others may look after a running attempt");
+        }
     }
 }
 

@@ -89,6 +89,26 @@ impl Deliveries {
         .await
     }
 
+    /// Keeps others from looking after an attempt that still runs.
+    pub(crate) async fn hold(
+        &self,
+        id: DeliveryId,
+        attempt: u32,
+        patience: Duration,
+    ) -> Result<(), InboxError> {
+        bounded(async {
+            on_pool!(self, |pool, sql| {
+                let hold = sqlx::query(sql::HOLD)
+                    .bind(id.to_string())
+                    .bind(count(attempt))
+                    .bind(ms(patience));
+                hold.execute(pool).await?;
+            });
+            Ok(())
+        })
+        .await
+    }
+
     /// Gives an attempt back that did not take place.
     pub(crate) async fn postpone(
         &self,

@@ -78,6 +78,13 @@ SET state = CASE WHEN $3 = 'permanent' OR attempts >= attempts_allowed THEN 'dea
 WHERE id = $1 AND attempts = $2 AND state IN ('received', 'failed')
 RETURNING state";
 
+/// Keeps others from looking after an attempt that still runs.
+/// `$1` id, `$2` attempt, `$3` when they may, in ms from now.
+pub(crate) const HOLD: &str = "
+UPDATE webhook_deliveries
+SET next_attempt_at = CAST(round(unixepoch('subsec') * 1000) AS INTEGER) + $3
+WHERE id = $1 AND attempts = $2 AND state IN ('received', 'failed')";
+
 /// Gives an attempt back that did not take place. `$1` id, `$2` attempt, `$3` ms until the next.
 pub(crate) const POSTPONE: &str = "
 UPDATE webhook_deliveries

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, body::Body, http::Request, routing::post};
 use tokio::sync::Notify;
 use tower_idempotency::Idempotency;
-use tower_idempotency_inbox::{DeliveryState, Provider, Trigger};
+use tower_idempotency_inbox::{DeliveryState, Provider, RetrySchedule, Trigger};
 
 use crate::support::{
     Handler, all, deliver, on_each, router, send, start, the_one, until, until_ended,
@@ -130,6 +130,37 @@ fn an_attempt_that_was_overtaken_decides_nothing_by_failing() {
         let kept = the_one(&inbox).await;
         assert_eq!((kept.state, kept.attempts), (DeliveryState::Received, 2));
         assert_eq!(kept.last_error, None);
+    });
+}
+
+/// It is the only one that is allowed: were it taken for dead, it would be a dead letter.
+#[test]
+fn an_attempt_that_takes_long_is_left_alone() {
+    on_each(async |database| {
+        let once = RetrySchedule::new(Duration::ZERO, Duration::ZERO, 1);
+        let inbox = database.inbox().lease(Duration::from_millis(300));
+        let inbox = inbox.retry(once).build().unwrap();
+        let gate = Arc::new(Notify::new());
+        let mut handler = Handler::default();
+        handler.gate = Some(Arc::clone(&gate));
+        let router = router(&inbox, &handler);
+        let worker = start(&inbox, &router);
+        let sender = tokio::spawn({
+            let router = router.clone();
+            async move { deliver(&router, Some("k"), "one").await.status }
+        });
+        until("the handler", async || handler.calls() == 1).await;
+        let begun = the_one(&inbox).await.received_at;
+        until("three leases", async || {
+            let kept = the_one(&inbox).await;
+            assert_eq!((kept.state, kept.attempts), (DeliveryState::Received, 1));
+            kept.next_attempt_at > Some(begun + Duration::from_millis(1_200))
+        })
+        .await;
+        gate.notify_one();
+        assert_eq!(sender.await.unwrap(), 200);
+        assert_eq!(the_one(&inbox).await.state, DeliveryState::Succeeded);
+        worker.stop().await;
     });
 }
 
