@@ -18,6 +18,9 @@
 //!
 //! - A claim is **one statement** that reads the record and inserts one only if none was there.
 //!   A duplicate costs a look-up by the primary key, and writes nothing.
+//! - Claims, completions, renewals and releases that are **in flight together share a statement and
+//!   a commit**, on two connections that the pool opens and that are then the store's own
+//!   ([`batch_connections`](PostgresStoreBuilder::batch_connections)). Nobody waits for company.
 //! - A record whose time is over is taken by a second statement that names the token it saw.
 //! - Renewing, completing and releasing compare the token in the statement that writes.
 //! - The token is the caller's, so a claim or a completion whose acknowledgement was lost
@@ -29,7 +32,7 @@
 //!
 //! The whole conformance suite holds, on Postgres 15 and 18, at any default isolation level.
 //! No connection is held while a handler runs (but in the transactional mode), no session state is
-//! used, and no statement waits for a row that another transaction holds open, completing one's
+//! used on connections that are anybody else's, and no statement waits for a row that another transaction holds open, completing one's
 //! own record excepted.
 //!
 //! # Effect and response in one commit
