@@ -129,18 +129,29 @@ fn replays(results: &Results) -> [Target; 2] {
     ]
 }
 
-fn costs(results: &Results) -> [Target; 5] {
+fn costs(results: &Results) -> [Target; 6] {
     let rate = |round: &Round| round.rate;
     let cpu = |round: &Round| round.server_cpu;
     let postgres = results.find("fresh", "leased", 64);
     let postgres = postgres.map(|series| series.median(|round| round.postgres_cpu));
+    let peers = |value| against_peers(results, value);
     let unkeyed = |value: fn(&Round) -> f64| ratio(results, "unkeyed", "memory", "bare", 64, value);
     [
         most("postgres-cpu-64-us", 40.0, postgres),
         most("unkeyed-cpu-vs-bare", 1.02, unkeyed(cpu)),
         least("unkeyed-rate-vs-bare", 0.98, unkeyed(rate)),
         most("memory-cpu-over-bare-us", 5.0, over_bare(results)),
-        least("memory-vs-best-peer", 1.0, against_peers(results)),
+        // The peer that comes nearest counts.
+        least(
+            "memory-vs-best-peer",
+            1.0,
+            peers(rate).into_iter().reduce(f64::min),
+        ),
+        most(
+            "memory-cpu-vs-best-peer",
+            1.0,
+            peers(cpu).into_iter().reduce(f64::max),
+        ),
     ]
 }
 
@@ -151,15 +162,18 @@ fn over_bare(results: &Results) -> Option<f64> {
     Some(pairs(memory, bare, cpu, |memory, bare| memory - bare))
 }
 
-fn against_peers(results: &Results) -> Option<f64> {
-    let rate = |series: &Series| series.median(|round| round.rate);
+/// Compares with each of the other projects.
+fn against_peers(results: &Results, value: fn(&Round) -> f64) -> Vec<f64> {
+    let Some(memory) = results.find("memory", "memory", 64) else {
+        return Vec::new();
+    };
     let peers = results.series.iter().filter(|series| {
         series.suite == "memory"
             && series.error.is_none()
             && side_by_side::find(&series.contender).is_none()
     });
-    let best = peers.map(rate).reduce(f64::max)?;
-    Some(rate(results.find("memory", "memory", 64)?) / best)
+    let ratio = |peer| pairs(memory, peer, value, |ours, theirs| ours / theirs);
+    peers.map(ratio).collect()
 }
 
 fn growth(results: &Results) -> Option<f64> {
