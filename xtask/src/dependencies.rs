@@ -13,6 +13,13 @@ use crate::{
 /// Packages that the core must not need: runtimes, frameworks, databases.
 const NOT_IN_CORE: [&str; 6] = ["axum", "hyper", "sqlx", "tokio", "tower", "tower-service"];
 
+/// Stores and the layer know the core only; besides, who may need whom.
+const BESIDE_THE_CORE: [(&str, &str); 3] = [
+    ("tower-idempotency-inbox", "tower-idempotency"),
+    ("tower-idempotency-postgres", "tower-idempotency-batch"),
+    ("tower-idempotency-sqlite", "tower-idempotency-batch"),
+];
+
 /// Where dependencies may come from.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
@@ -69,10 +76,8 @@ fn check_member(package: &Value, wrong: &mut Vec<String>) {
         }
         let is_ours = needed.starts_with("tower-idempotency")
             || ["fault-proxy", "throwaway-postgres"].contains(&needed);
-        // The inbox is built on the layer; stores and the layer know the core only.
-        let is_inbox_on_layer =
-            package_name == "tower-idempotency-inbox" && needed == "tower-idempotency";
-        let is_allowed = needed == "tower-idempotency-core" || is_inbox_on_layer;
+        let is_allowed =
+            needed == "tower-idempotency-core" || BESIDE_THE_CORE.contains(&(package_name, needed));
         if is_published && is_ours && !is_allowed {
             wrong.push(format!("{package_name} must not depend on {needed}"));
         }
