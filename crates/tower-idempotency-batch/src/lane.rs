@@ -35,10 +35,14 @@ impl<B: Backend> Lane<B> {
             if let Err(error) = self.connect().await {
                 return self.give_up(&error);
             }
-            // Whoever is ready to run now gets to put its operation in: after a batch, that is
-            // everybody who was answered by it.
-            yield_now().await;
             let shared = &self.shared;
+            // Whoever is ready to run now gets to put its operation in: after a batch, that is
+            // everybody who was answered by it. A crowd can go without them, and is under way
+            // while they are served.
+            let is_crowd = shared.queue().len() * 2 >= shared.limits.crowd;
+            if !is_crowd {
+                yield_now().await;
+            }
             let batch = shared.queue().take(&shared.backend, &shared.limits);
             if !batch.is_empty() {
                 self.run_batch(batch).await;
@@ -65,6 +69,7 @@ impl<B: Backend> Lane<B> {
                 return Ok(());
             }
         }
+        let _opening = Opening::of(&self.shared);
         self.connection = Some(backend.connect().await?);
         Ok(())
     }
@@ -135,6 +140,22 @@ impl<B: Backend> Drop for Lane<B> {
             // Their senders tell the callers.
             drop(left);
         }
+    }
+}
+
+/// Counts a lane among those that open a connection.
+struct Opening<'a, B: Backend>(&'a Shared<B>);
+
+impl<'a, B: Backend> Opening<'a, B> {
+    fn of(shared: &'a Shared<B>) -> Self {
+        shared.queue().set_opening(true);
+        Self(shared)
+    }
+}
+
+impl<B: Backend> Drop for Opening<'_, B> {
+    fn drop(&mut self) {
+        self.0.queue().set_opening(false);
     }
 }
 

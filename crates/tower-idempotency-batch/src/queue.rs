@@ -1,10 +1,16 @@
 //! What waits, what runs, and what is kept for later.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::oneshot;
 
 use crate::{Backend, BatchError, Limits};
+
+/// A batch that takes longer than this may be stuck: another lane begins without a crowd.
+const LONG: Duration = Duration::from_millis(5);
 
 /// The other end of the caller's answer.
 pub(crate) type Sender<B> =
@@ -20,6 +26,10 @@ pub(crate) struct Queue<B: Backend> {
     waiting: VecDeque<Waiting<B>>,
     /// How many lanes have a task.
     lanes: usize,
+    /// How many of them are opening a connection.
+    opening: usize,
+    /// When a batch was last taken.
+    taken: Option<Instant>,
     /// Connections of lanes that have nothing to do.
     idle: Vec<B::Connection>,
     /// How many callers have gone since those that they left behind were last removed.
@@ -31,6 +41,8 @@ impl<B: Backend> Queue<B> {
         Self {
             waiting: VecDeque::new(),
             lanes: 0,
+            opening: 0,
+            taken: None,
             idle: Vec::new(),
             gone: 0,
         }
@@ -44,9 +56,25 @@ impl<B: Backend> Queue<B> {
     #[must_use]
     pub(crate) fn push(&mut self, waiting: Waiting<B>, limits: &Limits) -> bool {
         self.waiting.push_back(waiting);
-        let starts = self.lanes < limits.lanes.max(1);
+        let starts = self.lanes < limits.lanes.max(1) && self.needs_another_lane(limits);
         self.lanes += usize::from(starts);
         starts
+    }
+
+    /// Tells whether those that wait are better off with one more lane than with the next batch of
+    /// one that there is.
+    fn needs_another_lane(&self, limits: &Limits) -> bool {
+        let is_stuck = || self.taken.is_some_and(|taken| taken.elapsed() > LONG);
+        self.lanes == self.opening || self.waiting.len() >= limits.crowd || is_stuck()
+    }
+
+    /// Notes that a lane begins to open a connection, or has done so.
+    pub(crate) fn set_opening(&mut self, begins: bool) {
+        if begins {
+            self.opening += 1;
+        } else {
+            self.opening -= 1;
+        }
     }
 
     /// Notes that a caller has gone. When half of those that wait may be for nobody, they go too,
@@ -61,6 +89,7 @@ impl<B: Backend> Queue<B> {
 
     /// Takes the next batch: those that wait longest, and fit together.
     pub(crate) fn take(&mut self, backend: &B, limits: &Limits) -> Vec<Waiting<B>> {
+        self.taken = Some(Instant::now());
         let at_most = self.waiting.len().min(limits.operations.max(1));
         let mut batch: Vec<Waiting<B>> = Vec::with_capacity(at_most);
         let mut keys = HashSet::new();

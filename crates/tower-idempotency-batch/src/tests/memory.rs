@@ -100,6 +100,7 @@ impl Fixture {
     pub(super) fn new(adjust: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits {
             lanes: 1,
+            crowd: 1,
             ..Limits::default()
         };
         adjust(&mut limits);

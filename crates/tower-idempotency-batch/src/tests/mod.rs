@@ -5,7 +5,7 @@ mod memory;
 
 use std::sync::atomic::Ordering;
 
-use self::memory::{Fixture, answer, within};
+use self::memory::{Fixture, MANY, answer, within};
 use crate::BatchError;
 
 #[tokio::test]
@@ -127,4 +127,43 @@ async fn an_operation_that_is_taken_runs_though_its_caller_goes() {
     fixture.open(1);
     assert_eq!(within(fixture.batcher.run(2)).await, Ok(3));
     assert_eq!(fixture.batches(), [[1], [2]]);
+}
+
+#[tokio::test]
+async fn another_lane_begins_for_a_crowd() {
+    let fixture = Fixture::new(|limits| {
+        limits.lanes = 2;
+        limits.crowd = 3;
+    });
+    let first = fixture.occupy(1).await;
+    let mut all = fixture.start_all([2, 3]).await;
+    // The second lane would have taken them by now.
+    assert_eq!(fixture.counts().0, 1);
+    all.push(fixture.start(4).await);
+    assert_eq!(fixture.counts().0, 2);
+    fixture.until_begun().await;
+    assert_eq!(fixture.batches(), [vec![1], vec![2, 3, 4]]);
+    fixture.open(2);
+    for asked in [first].into_iter().chain(all) {
+        answer(asked).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn another_lane_begins_beside_a_batch_that_is_stuck() {
+    let fixture = Fixture::new(|limits| {
+        limits.lanes = 2;
+        limits.crowd = 1_000;
+    });
+    let stuck = fixture.occupy(1).await;
+    // However slow the machine is, at some time the batch has been running for long.
+    let mut others = Vec::new();
+    while fixture.counts().0 < 2 {
+        others.push(fixture.start(2).await);
+    }
+    fixture.until_begun().await;
+    fixture.open(MANY);
+    for asked in [stuck].into_iter().chain(others) {
+        answer(asked).await.unwrap();
+    }
 }

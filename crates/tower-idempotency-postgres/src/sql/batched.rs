@@ -23,33 +23,33 @@ asked AS MATERIALIZED (
          AS asked (id, new_token, new_fingerprint, namespace, principal, route, key,
                    lease, abandoned, retention, n)
 ),
-looked AS MATERIALIZED (
-    SELECT asked.*, found.*
-    FROM asked LEFT JOIN LATERAL (
+found AS MATERIALIZED (
+    SELECT n, record.*
+    FROM asked, LATERAL (
         SELECT state, token, fingerprint, attempt, takeover, lease_expires_at, expires_at,
                response_status, response_head, response_body
         FROM /* schema. */idempotency_keys AS record
         WHERE record.id = asked.id
         OFFSET 0
-    ) AS found ON true
+    ) AS record
 ),
 inserted AS (
     INSERT INTO /* schema. */idempotency_keys
         (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
          created_at, lease_expires_at, expires_at, sweep_at)
     SELECT id, new_token, new_fingerprint, namespace, principal, route, key, 'in_progress', 1,
-           false, now,
-           now + lease * interval '1 millisecond',
-           coalesce(now + (lease + abandoned) * interval '1 millisecond', 'infinity'),
-           coalesce(now + retention * interval '1 millisecond',
-                    now + (lease + abandoned) * interval '1 millisecond', 'infinity')
-    FROM looked, clock
-    WHERE state IS NULL
+           false, /* now */,
+           /* now */ + lease * interval '1 millisecond',
+           coalesce(/* now */ + (lease + abandoned) * interval '1 millisecond', 'infinity'),
+           coalesce(/* now */ + retention * interval '1 millisecond',
+                    /* now */ + (lease + abandoned) * interval '1 millisecond', 'infinity')
+    FROM asked
+    WHERE n NOT IN (SELECT n FROM found)
     ON CONFLICT (id) DO NOTHING
     RETURNING token
 ),
 made AS MATERIALIZED (
-    SELECT count(*) AS number, array_agg(token) AS tokens
+    SELECT count(*) AS number, array_agg(token) AS tokens, cardinality($1) AS asked
     FROM inserted
 ),";
 
@@ -65,32 +65,29 @@ made AS MATERIALIZED (
 /// Rows that somebody else holds are left alone, and so are those with another token: which it was
 /// is found out by the statement for one, which is run for those that are not in the result.
 const ENDS: &str = "
-ends AS MATERIALIZED (
-    SELECT *
+held AS MATERIALIZED (
+    SELECT place, kind, kept, lease, status, head, body, category, error, n
     FROM unnest($1::bytea[], $2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[],
                 $6::smallint[], $7::bytea[], $8::bytea[], $9::text[], $10::text[])
          WITH ORDINALITY
-         AS ends (id, new_token, kind, kept, lease, status, head, body, category, error, n)
-),
-held AS MATERIALIZED (
-    SELECT ends.*, now, place
-    FROM clock, ends, LATERAL (
+         AS ends (id, new_token, kind, kept, lease, status, head, body, category, error, n),
+    LATERAL (
         SELECT ctid AS place
         FROM /* schema. */idempotency_keys AS record
         WHERE record.id = ends.id AND token = ends.new_token
-          AND state = 'in_progress' AND expires_at > now
+          AND state = 'in_progress' AND expires_at > /* now */
         FOR UPDATE SKIP LOCKED
     ) AS mine
 ),
 updated AS (
     UPDATE /* schema. */idempotency_keys AS record
     SET state = CASE kind WHEN 1 THEN 'completed' WHEN 2 THEN 'failed' ELSE state END,
-        lease_expires_at = CASE kind WHEN 3 THEN now + lease * interval '1 millisecond' END,
-        ended_at = CASE WHEN kind <> 3 THEN now END,
-        expires_at = coalesce(now + kept * interval '1 millisecond', 'infinity'),
+        lease_expires_at = CASE kind WHEN 3 THEN /* now */ + lease * interval '1 millisecond' END,
+        ended_at = CASE WHEN kind <> 3 THEN /* now */ END,
+        expires_at = coalesce(/* now */ + kept * interval '1 millisecond', 'infinity'),
         sweep_at = CASE WHEN kind = 3 THEN sweep_at
                    ELSE least(sweep_at,
-                              coalesce(now + kept * interval '1 millisecond', 'infinity')) END,
+                              coalesce(/* now */ + kept * interval '1 millisecond', 'infinity')) END,
         steps = CASE WHEN kind <> 1 THEN steps END,
         response_status = status, response_head = head, response_body = body,
         failure_category = category, failure_error = error
@@ -105,7 +102,7 @@ freed AS (
     RETURNING n
 ),
 ended AS MATERIALIZED (
-    SELECT count(*) AS number, array_agg(n) AS ns
+    SELECT count(*) AS number, array_agg(n) AS ns, cardinality($1) AS asked
     FROM (SELECT n FROM updated UNION ALL SELECT n FROM freed) AS changed
 )";
 
@@ -115,7 +112,7 @@ const CLAIMS_PARAMETERS: usize = 10;
 /// crash of the server.
 pub(super) fn claims() -> String {
     let relaxed = "CASE WHEN $11::boolean THEN set_config('synchronous_commit', 'off', true) END";
-    let claims = CLAIMS.trim_end_matches(',');
+    let claims = timed(CLAIMS.trim_end_matches(','));
     format!(
         "{CLOCK}{claims}{}",
         select("0, NULL::bigint[]", "made", relaxed)
@@ -124,8 +121,9 @@ pub(super) fn claims() -> String {
 
 /// Returns the text for ends only.
 pub(super) fn ends() -> String {
+    let ends = timed(ENDS);
     format!(
-        "{CLOCK}{ENDS}
+        "{CLOCK}{ends}
 SELECT 0::bigint, 0::bigint, NULL::uuid[], number, {ENDED}
 FROM ended"
     )
@@ -133,10 +131,11 @@ FROM ended"
 
 /// Returns the text for both.
 pub(super) fn both() -> String {
-    let ends = renumbered(ENDS, CLAIMS_PARAMETERS);
+    let claims = timed(CLAIMS);
+    let ends = timed(&renumbered(ENDS, CLAIMS_PARAMETERS));
     let summary = format!("ended.number, {ENDED}");
     format!(
-        "{CLOCK}{CLAIMS}{ends}{}",
+        "{CLOCK}{claims}{ends}{}",
         select(&summary, "made, ended", "NULL")
     )
 }
@@ -144,10 +143,17 @@ pub(super) fn both() -> String {
 const CLOCK: &str = "
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),";
 
+/// Puts the statement's one time into the places for it.
+///
+/// Each is a sub-select that is evaluated once; a join would be made for every row.
+fn timed(sql: &str) -> String {
+    sql.replace("/* now */", "(SELECT now FROM clock)")
+}
+
 /// Which operations went well is said only if not all did.
-const MADE: &str = "CASE WHEN made.number < (SELECT count(*) FROM looked WHERE state IS NULL)
-            THEN tokens END";
-const ENDED: &str = "CASE WHEN ended.number < (SELECT count(*) FROM ends) THEN ns END";
+const MADE: &str =
+    "CASE WHEN made.number < made.asked - (SELECT count(*) FROM found) THEN tokens END";
+const ENDED: &str = "CASE WHEN ended.number < ended.asked THEN ns END";
 
 fn select(ended: &str, from: &str, aside: &str) -> String {
     format!(
@@ -163,8 +169,7 @@ SELECT n, 0, NULL, 0, NULL,
        coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint,
        response_status, response_head, response_body,
        floor(extract(epoch FROM nullif(expires_at, 'infinity') - now) * 1000000)::bigint
-FROM looked, clock
-WHERE state IS NOT NULL"
+FROM found, clock"
     )
 }
 
