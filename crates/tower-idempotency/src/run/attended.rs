@@ -24,15 +24,22 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::CatchUnwind};
 use tokio::{runtime::Handle, task::JoinHandle};
-use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tokio_util::task::{TaskTracker, task_tracker::TrackedFuture};
+use tracing::{Instrument, instrument::Instrumented};
 
 use crate::watch::{Movable, Watch};
 
 /// What a job comes to; the error is what it panicked with.
 type Ended<T> = Result<T, Box<dyn Any + Send>>;
+
+/// A job on the heap. It is large, so it goes there before anything else is put around it: every
+/// layer around it would move it once more.
+pub(super) type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A job that knows its span, catches its panics and is counted.
+type Carried<T> = TrackedFuture<CatchUnwind<AssertUnwindSafe<Instrumented<Job<T>>>>>;
 
 /// Says why there is no output: the job panicked, or the runtime has shut down.
 pub(super) struct Stopped;
@@ -72,7 +79,7 @@ struct Desk<T> {
 enum State<T> {
     /// Polled by the connection's future.
     Here {
-        job: Pin<Box<dyn Future<Output = Ended<T>> + Send>>,
+        job: Carried<T>,
         waker: Waker,
     },
     /// A task.
@@ -84,7 +91,7 @@ enum State<T> {
 impl<T: Send + 'static> Attended<T> {
     /// Begins a job, which `tracker` counts until it has ended, wherever that is.
     pub(super) fn new(
-        job: impl Future<Output = T> + Send + 'static,
+        job: Job<T>,
         in_task: InTask,
         tracker: &TaskTracker,
         watch: Arc<Watch>,
@@ -92,7 +99,7 @@ impl<T: Send + 'static> Attended<T> {
     ) -> Self {
         let job = AssertUnwindSafe(job.in_current_span()).catch_unwind();
         let state = State::Here {
-            job: Box::pin(tracker.track_future(job)),
+            job: tracker.track_future(job),
             waker: Waker::noop().clone(),
         };
         Self {
@@ -116,7 +123,7 @@ impl<T: Send + 'static> Future for Attended<T> {
         let mut state = this.desk.lock();
         let ended = match &mut *state {
             State::Here { job, waker } => {
-                let Poll::Ready(ended) = job.as_mut().poll(cx) else {
+                let Poll::Ready(ended) = Pin::new(job).poll(cx) else {
                     waker.clone_from(cx.waker());
                     drop(state);
                     if this.place.is_none() {

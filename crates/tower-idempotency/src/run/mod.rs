@@ -109,7 +109,7 @@ impl<S, St> Guarded<S, St> {
         };
         let first_renewal = shared.settings.lease / 3;
         let (tracker, watch) = (&shared.runtime.tracker, Arc::clone(&shared.watch));
-        let job = job.run::<ReqBody, B>();
+        let job = Box::pin(job.run::<ReqBody, B>());
         match Attended::new(job, in_task, tracker, watch, first_renewal).await {
             Ok(answer) => answer,
             Err(Stopped) => Ok(shared.refuse(&shared.problem(ProblemCode::HandlerPanicked))),
