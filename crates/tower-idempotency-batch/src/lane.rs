@@ -39,7 +39,7 @@ impl<B: Backend> Lane<B> {
             // Whoever is ready to run now gets to put its operation in: after a batch, that is
             // everybody who was answered by it. A crowd can go without them, and is under way
             // while they are served.
-            let is_crowd = shared.queue().len() * 2 >= shared.limits.crowd;
+            let is_crowd = shared.queue().len() * 4 >= shared.limits.crowd;
             if !is_crowd {
                 yield_now().await;
             }

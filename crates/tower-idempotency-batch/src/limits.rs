@@ -18,7 +18,7 @@ pub struct Limits {
     /// written, and one that is stuck does not stop everybody.
     pub lanes: usize,
     /// How many operations have to wait before another batch is begun beside one that runs, unless
-    /// that one has been running for long. Default: 32.
+    /// that one has been running for long. Default: 64.
     ///
     /// A batch costs about as much as a dozen of its operations, so two small ones cost more than
     /// one that comes a moment later. With 1, no lane is idle while anything waits.
@@ -37,7 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             lanes: 2,
-            crowd: 32,
+            crowd: 64,
             operations: 256,
             bytes: 4 * 1024 * 1024,
             queued: 16_384,

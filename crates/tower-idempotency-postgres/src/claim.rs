@@ -55,7 +55,10 @@ impl Way<'_> {
     ) -> sqlx::Result<Found> {
         match self {
             Self::Batches(batches) => batches.claim(request, !shared.sql.relaxed_claims).await,
-            Self::Alone(connection) => find_or_insert(connection, shared, request).await,
+            Self::Alone(connection) => {
+                let query = shared.query(&shared.sql.claim);
+                find_or_insert(connection, query, request).await
+            }
         }
     }
 
@@ -110,13 +113,13 @@ fn recognisable(shared: &Shared, request: &ClaimRequest, mut found: RawClaim) ->
     found
 }
 
-async fn find_or_insert(
+/// Runs the first statement.
+pub(crate) async fn find_or_insert(
     connection: &mut PgConnection,
-    shared: &Shared,
+    query: Query<'static, Postgres, PgArguments>,
     request: &ClaimRequest,
 ) -> sqlx::Result<Found> {
-    let row = shared
-        .query(&shared.sql.claim)
+    let row = query
         .bind(request.id.as_bytes().as_slice())
         .bind(request.token.as_uuid())
         .bind(request.fingerprint.to_bytes())

@@ -101,6 +101,23 @@ SET state = 'completed', lease_expires_at = NULL, ended_at = now,
 FROM clock
 WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > now";
 
+/// The same, but leaves a row alone that somebody holds: for a connection that others wait for.
+pub(super) const COMPLETE_UNHELD: &str = "
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+held AS MATERIALIZED (
+    SELECT record.ctid AS place
+    FROM /* schema. */idempotency_keys AS record, clock
+    WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > now
+    FOR UPDATE OF record SKIP LOCKED
+)
+UPDATE /* schema. */idempotency_keys AS record
+SET state = 'completed', lease_expires_at = NULL, ended_at = now,
+    expires_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+    sweep_at = least(sweep_at, coalesce(now + $3 * interval '1 millisecond', 'infinity')),
+    steps = NULL, response_status = $4, response_head = $5, response_body = $6
+FROM held, clock
+WHERE record.ctid = held.place";
+
 /// Records a failure. `$1` id, `$2` token, `$3` failed retention, `$4` category, `$5` error.
 pub(super) const FAIL: &str = "
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)

@@ -41,6 +41,7 @@ pub(crate) struct Sql {
     pub(crate) take_over: Text,
     pub(crate) renew: Text,
     pub(crate) complete: Text,
+    pub(crate) complete_unheld: Text,
     pub(crate) complete_in: Text,
     pub(crate) fail: Text,
     pub(crate) free: Text,
@@ -90,6 +91,7 @@ impl Sql {
             take_over: text(leased::TAKE_OVER),
             renew: guarded(Guard::RenewFence, leased::RENEW),
             complete: guarded(Guard::CompleteFence, leased::COMPLETE),
+            complete_unheld: guarded(Guard::CompleteFence, leased::COMPLETE_UNHELD),
             complete_in: guarded(Guard::InTransactionCheck, leased::COMPLETE),
             fail: text(leased::FAIL),
             free: text(leased::FREE),
@@ -198,6 +200,8 @@ mod tests {
         }
         let complete = without(Guard::CompleteFence).complete;
         assert_ne!(complete.0, whole.complete.0);
+        let unheld = without(Guard::CompleteFence).complete_unheld;
+        assert_ne!(unheld.0, whole.complete_unheld.0);
         let in_transaction = without(Guard::InTransactionCheck);
         assert_ne!(in_transaction.complete_in.0, whole.complete_in.0);
         let keep = in_transaction.keep_in_transaction;
@@ -237,6 +241,7 @@ mod tests {
             &sql.take_over,
             &sql.renew,
             &sql.complete,
+            &sql.complete_unheld,
             &sql.fail,
             &sql.free,
             &sql.state_of,

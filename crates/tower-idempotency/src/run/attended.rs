@@ -78,10 +78,7 @@ struct Desk<T> {
 
 enum State<T> {
     /// Polled by the connection's future.
-    Here {
-        job: Carried<T>,
-        waker: Waker,
-    },
+    Here { job: Carried<T>, waker: Waker },
     /// A task.
     InTask(JoinHandle<Ended<T>>),
     /// Its output is gone to where it belongs.
