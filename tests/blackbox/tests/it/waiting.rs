@@ -47,6 +47,20 @@ fn asked(server: &Server) -> (usize, usize) {
     (times("asked AS MATERIALIZED ("), times("AS waited (id)"))
 }
 
+/// Waits until nobody claims any more, and returns how often the server was asked to.
+///
+/// Each claims, joins those who wait, and claims once more, so that it misses nothing. From then
+/// on, who waits does not ask by itself.
+async fn claims_of_those_who_wait(server: &Server) -> usize {
+    eventually(|| async {
+        let (claims, before) = asked(server);
+        eventually(|| async { asked(server).1 >= before + 20 }).await;
+        claims > 0 && asked(server).0 == claims
+    })
+    .await;
+    asked(server).0
+}
+
 /// A hundred waiters on twenty keys that another process executes, and two connections.
 async fn all_who_wait_in_a_process_ask_with_one_voice(_: StoreKind) {
     const KEYS: usize = 20;
@@ -67,15 +81,7 @@ async fn all_who_wait_in_a_process_ask_with_one_voice(_: StoreKind) {
         .take(WAITERS)
         .map(|key| b.post("/gate/g").key(key).send())
         .collect();
-    // Each claims, joins those who wait, and claims once more, so that it misses nothing. From
-    // then on, who waits does not ask by itself.
-    eventually(|| async {
-        let (claims, before) = asked(&server);
-        eventually(|| async { asked(&server).1 >= before + 20 }).await;
-        claims > 0 && asked(&server).0 == claims
-    })
-    .await;
-    let (claims, _) = asked(&server);
+    let claims = claims_of_those_who_wait(&server).await;
     for _ in 0..3 {
         let begun = Instant::now();
         assert!(b.post("/echo").key(fresh_key()).send().await.is_stored());
