@@ -110,23 +110,34 @@ fn duplicates_are_found_by_the_index_and_due_deliveries_by_theirs() {
 }
 
 /// Explains a statement as the inbox has prepared it.
+///
+/// Connections can leave the pool with what they have prepared: the store of leases takes some.
 async fn plan_of(pool: &sqlx::PgPool, database: &Database, prefix: &str) -> String {
+    for n in 0..10 {
+        let plans = plans_after_delivery(pool, database, prefix, &format!("explained-{n}")).await;
+        if !plans.is_empty() {
+            return plans.join("\n\n");
+        }
+    }
+    panic!("nobody has prepared {prefix}")
+}
+
+async fn plans_after_delivery(
+    pool: &sqlx::PgPool,
+    database: &Database,
+    prefix: &str,
+    key: &str,
+) -> Vec<String> {
     use sqlx::{AssertSqlSafe, Row};
 
     // All its connections are used here, so that each has prepared it or prepares it again.
     let inbox = database.inbox().build().unwrap();
     let router = router(&inbox, &Handler::default().answering("one", &[503]));
     let worker = crate::support::start(&inbox, &router);
-    deliver(&router, Some("explained"), "one").await;
-    crate::support::until("a retry", async || {
-        database
-            .count(
-                "SELECT count(*) FROM webhook_deliveries WHERE key = 'explained' AND attempts > 1",
-            )
-            .await
-            == 1
-    })
-    .await;
+    deliver(&router, Some(key), "one").await;
+    let retried =
+        format!("SELECT count(*) FROM webhook_deliveries WHERE key = '{key}' AND attempts > 1");
+    crate::support::until("a retry", async || database.count(&retried).await == 1).await;
     worker.stop().await;
     let mut connections = Vec::new();
     for _ in 0..8 {
@@ -156,6 +167,5 @@ async fn plan_of(pool: &sqlx::PgPool, database: &Database, prefix: &str) -> Stri
             plans.push(lines.collect::<Vec<_>>().join("\n"));
         }
     }
-    assert!(!plans.is_empty(), "nobody has prepared {prefix}");
-    plans.join("\n\n")
+    plans
 }

@@ -16,6 +16,9 @@ use super::backend::Lanes;
 /// How often connections that nobody uses are looked at.
 const INTERVAL: Duration = Duration::from_secs(30);
 
+/// How soon after the pool was closed: a lane may have had its connection still in use then.
+const SOON: Duration = Duration::from_millis(10);
+
 /// Closes idle connections when the pool is closed, and those that a pool would not keep.
 ///
 /// There is one task for it at most. It does not keep the store alive, and another one takes its
@@ -51,6 +54,7 @@ impl Drop for Leaving {
 }
 
 async fn look_after(batcher: WeakBatcher<Lanes>, _leaving: Leaving) {
+    let mut pause = SOON;
     loop {
         // While this waits it does not hold the batcher, whose end closes all connections.
         let Some(pool) = batcher.upgrade().map(|it| it.backend().pool.clone()) else {
@@ -58,7 +62,8 @@ async fn look_after(batcher: WeakBatcher<Lanes>, _leaving: Leaving) {
         };
         if pool.is_closed() {
             drop(pool);
-            sleep(INTERVAL).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(INTERVAL);
         } else {
             let closing = pool.close_event();
             drop(pool);
