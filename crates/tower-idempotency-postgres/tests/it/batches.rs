@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use sqlx::Executor;
 use tower_idempotency_core::{
     Claim, ClaimRequest, Execution, Fingerprint, Renewal, Settled, Store, StoreErrorKind,
@@ -10,7 +10,7 @@ use tower_idempotency_core::{
 use tower_idempotency_postgres::{PostgresExecution, PostgresStore};
 use tower_idempotency_testkit::run;
 
-use crate::support::{Postgres, acquire, complete, completed, pool, postgres, request};
+use crate::support::{Postgres, acquire, complete, completed, pool, postgres, request, waiting};
 
 fn store(postgres: &Postgres, lanes: usize) -> PostgresStore {
     let builder = PostgresStore::builder(postgres.pool.clone());
@@ -149,14 +149,31 @@ fn claims_are_refused_when_too_many_wait() {
     run(async {
         let postgres = postgres().await;
         let builder = PostgresStore::builder(postgres.pool.clone());
-        let store = builder.max_queued_claims(5).build().unwrap();
-        let requests: Vec<_> = (0..9).map(|n| request(&format!("k-{n}"))).collect();
-        let claims = join_all(requests.iter().map(|request| store.claim(request))).await;
-        let (made, refused): (Vec<_>, Vec<_>) = claims.into_iter().partition(Result::is_ok);
-        assert_eq!((made.len(), refused.len()), (5, 4));
-        for refused in refused {
-            assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Full);
-        }
+        let builder = builder.batch_connections(1).max_queued_claims(5);
+        let store = builder.build().unwrap();
+        // The only batch that can run waits for the table, so that nothing is taken from the queue.
+        let mut holder = postgres.pool.begin().await.unwrap();
+        let lock = "LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
+        holder.execute(lock).await.unwrap();
+        let first = request("first");
+        let stuck = store.claim(&first);
+        let others = async {
+            while waiting(&postgres).await == 0 {}
+            let requests: Vec<_> = (0..9).map(|n| request(&format!("k-{n}"))).collect();
+            let mut claims: FuturesUnordered<_> = requests
+                .iter()
+                .map(|request| store.claim(request))
+                .collect();
+            for _ in 0..4 {
+                let refused = claims.next().await.unwrap().unwrap_err();
+                assert_eq!(refused.kind(), StoreErrorKind::Full);
+            }
+            holder.rollback().await.unwrap();
+            let made: Vec<_> = claims.map(|claim| acquired(claim.unwrap())).collect().await;
+            assert_eq!(made.len(), 5);
+        };
+        let (stuck, ()) = tokio::join!(stuck, others);
+        drop(acquired(stuck.unwrap()));
     });
 }
 

@@ -11,7 +11,7 @@ use tower_idempotency_core::{Claim, Store, StoreErrorKind};
 use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::run;
 
-use crate::support::{Postgres, acquire, complete, pool, postgres, request};
+use crate::support::{Postgres, acquire, complete, pool, postgres, request, waiting};
 
 /// A store with one connection and a short bound.
 async fn narrow(postgres: &Postgres) -> PostgresStore {
@@ -76,16 +76,6 @@ fn a_dropped_claim_leaves_the_only_connection_usable() {
         locker.rollback().await.unwrap();
         let _execution = acquire(&store, &request("other")).await;
     });
-}
-
-/// Counts the statements that wait for a lock of this test's table.
-async fn waiting(postgres: &Postgres) -> i64 {
-    let sql = "SELECT count(*) FROM pg_locks
-               WHERE relation = 'idempotency_keys'::regclass AND NOT granted";
-    sqlx::query_scalar(sql)
-        .fetch_one(&postgres.pool)
-        .await
-        .unwrap()
 }
 
 #[test]

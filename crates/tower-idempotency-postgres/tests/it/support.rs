@@ -182,3 +182,13 @@ pub(crate) async fn until_dead(postgres: &Postgres) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// Counts the statements that wait for a lock of this test's table.
+pub(crate) async fn waiting(postgres: &Postgres) -> i64 {
+    let sql = "SELECT count(*) FROM pg_locks
+               WHERE relation = 'idempotency_keys'::regclass AND NOT granted";
+    sqlx::query_scalar(sql)
+        .fetch_one(&postgres.pool)
+        .await
+        .unwrap()
+}
