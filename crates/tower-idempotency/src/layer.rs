@@ -74,7 +74,7 @@ impl<St> IdempotencyLayer<St> {
         }
     }
 
-    /// Waits until no execution is running and no response waits to be stored.
+    /// Waits until no execution is running and nothing waits to be stored or given up.
     ///
     /// Executions outlive their connections, so a graceful shutdown has to wait for them:
     /// call it after the server has stopped accepting, and bound it with

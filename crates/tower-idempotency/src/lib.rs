@@ -63,7 +63,7 @@
 //!    `TRANSACTION_ROLLED_BACK`: nothing was done.
 //! 7. The store cannot be reached: 503 `IDEMPOTENCY_STORE_UNAVAILABLE` with `Retry-After`.
 //! 8. Otherwise the handler runs, and its response is kept, marked `X-Idempotency-Stored: true`,
-//!    or its key given up ([`Stored`]).
+//!    or its key given up ([`Stored`]), so that a confirmation may follow ([`NotFinal`]).
 //!
 //! # Guarantees
 //!
@@ -145,6 +145,7 @@ mod keep;
 mod key_source;
 mod layer;
 mod log;
+mod not_final;
 mod outcome;
 mod principal;
 mod problem;
@@ -173,6 +174,7 @@ pub use crate::{
     handle::{CompleteInError, Idempotency, StepError, StepErrorKind},
     key_source::KeySource,
     layer::IdempotencyLayer,
+    not_final::NotFinal,
     outcome::{Outcome, Settlement},
     principal::Principal,
     problem::{Problem, ProblemCode, ProblemRenderer},

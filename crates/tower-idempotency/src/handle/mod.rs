@@ -136,6 +136,8 @@ impl Idempotency {
     /// the client will come again with the same key, after a confirmation for example.
     ///
     /// The key is given up, so that the next request with it may differ from this one.
+    /// For what then becomes of duplicates and of what was written, and for handlers that do not
+    /// have this handle, see [`NotFinal`](crate::NotFinal).
     pub fn not_final(&self) {
         self.do_not_store();
     }

@@ -1,10 +1,10 @@
-//! Storing a response after the client has been answered.
+//! Settling an execution after the client has been answered.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tower_idempotency_core::{
-    Completed, Execution, RecordId, Settled, Store, StoreError, StoreErrorKind,
+    Completed, Execution, RecordId, Release, Settled, Store, StoreError, StoreErrorKind,
 };
 use tracing::Instrument;
 
@@ -31,6 +31,38 @@ pub(super) fn complete_later<St: Store>(
     let tracker = shared.runtime.tracker.clone();
     let task = async move {
         retry(execution, &id, completed, shared.settings.lease).await;
+        shared.runtime.wakers.wake(&id);
+    };
+    tracker.spawn(task.in_current_span());
+}
+
+/// Goes on trying to give a key up whose execution has ended.
+///
+/// The lease is not renewed: the same request may take the key over when it has run out. Another
+/// request may not, and would otherwise be refused for as long as the record is there; the
+/// confirmation that follows a question is such a one.
+pub(super) fn release_later<St: Store>(
+    shared: Arc<Shared<St>>,
+    mut execution: St::Execution,
+    id: RecordId,
+    release: Release,
+) {
+    let tracker = shared.runtime.tracker.clone();
+    let task = async move {
+        let give_up = Instant::now() + GIVE_UP_AFTER;
+        let mut pause = FIRST_PAUSE;
+        while Instant::now() < give_up {
+            sleep(with_jitter(pause)).await;
+            match execution.release(&release).await {
+                Ok(Settled::Applied) => {
+                    tracing::info!(record = %id, "a key is given up after all");
+                    break;
+                }
+                Ok(Settled::Stale) => break,
+                Err(error) if error.kind().is_undone() => break,
+                Err(_) => pause = (pause * 2).min(LONGEST_PAUSE),
+            }
+        }
         shared.runtime.wakers.wake(&id);
     };
     tracker.spawn(task.in_current_span());

@@ -17,7 +17,7 @@ use super::{
     in_progress, later, replay,
 };
 use crate::{
-    Outcome, Problem, ProblemCode, ResponseBody, Settlement,
+    NotFinal, Outcome, Problem, ProblemCode, ResponseBody, Settlement,
     cache::Known,
     handle::{Fenced, Wishes},
     keep,
@@ -107,7 +107,7 @@ impl<St: Store> Settling<St> {
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         let settledness = match verdict {
             Verdict::Keep(completed) => self.keep(completed).await,
-            Verdict::Release(release) => self.release(&release).await,
+            Verdict::Release(release) => self.release(release).await,
         };
         shared.runtime.wakers.wake(&id);
         settledness
@@ -158,8 +158,8 @@ impl<St: Store> Settling<St> {
         }
     }
 
-    async fn release(mut self, release: &Release) -> Settledness {
-        match self.execution.release(release).await {
+    async fn release(mut self, release: Release) -> Settledness {
+        match self.execution.release(&release).await {
             Ok(Settled::Applied) => Settledness::Ours(Settlement::Released),
             Ok(Settled::Stale) => Settledness::Stale,
             Err(error) if error.kind() == StoreErrorKind::Conflict => {
@@ -167,7 +167,8 @@ impl<St: Store> Settling<St> {
             }
             Err(error) => {
                 let error = crate::log::chain(&error);
-                tracing::warn!(record = %self.id, error, "a key is free only when its lease ends");
+                tracing::warn!(record = %self.id, error, "a key could not be given up yet");
+                later::release_later(self.shared, self.execution, self.id, release);
                 Settledness::Ours(Settlement::Released)
             }
         }
@@ -265,7 +266,7 @@ pub(super) async fn superseded<St: Store, B: Body>(
 
 /// Decides what becomes of the key after a response.
 fn verdict<B: Body>(settings: &Settings, wishes: &Wishes, captured: &Captured<B>) -> Verdict {
-    if wishes.release {
+    if wishes.release || captured.head.extensions.get::<NotFinal>().is_some() {
         return Verdict::Release(Release::Free);
     }
     if !settings.stored.keeps(&captured.head) {

@@ -9,6 +9,7 @@ mod caching;
 mod configuration;
 mod faults;
 mod mechanics;
+mod not_final;
 mod passing;
 mod steps;
 mod support;

@@ -114,3 +114,14 @@ pub(crate) async fn send_until(app: &App, key: &str, wanted: impl Fn(&Reply) -> 
     }
     panic!("the wanted reply did not come");
 }
+
+/// Waits for what will come, within a bound.
+pub(crate) async fn until(met: impl Fn() -> bool) {
+    for _ in 0..2_000 {
+        if met() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("what was waited for did not come");
+}

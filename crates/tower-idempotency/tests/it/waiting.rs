@@ -11,7 +11,7 @@ use tower_idempotency::WaitPolicy;
 use tower_idempotency_core::StoreErrorKind;
 use tower_idempotency_testkit::{Verb, run};
 
-use crate::support::{builder, counting, send, store, wrap};
+use crate::support::{builder, counting, send, store, until, wrap};
 
 #[test]
 fn everybody_who_waits_costs_one_question_at_a_time() {
@@ -54,16 +54,6 @@ fn everybody_who_waits_costs_one_question_at_a_time() {
         }
         assert_eq!(runs.load(Ordering::SeqCst), 0);
     });
-}
-
-async fn until(met: impl Fn() -> bool) {
-    for _ in 0..2_000 {
-        if met() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("what was waited for did not come");
 }
 
 #[test]

@@ -14,6 +14,8 @@ scenarios! {
         a_handler_that_lost_its_lease_cannot_commit,
         a_handler_that_does_not_commit_is_found_out,
         a_handler_that_rolls_back_may_refuse,
+        a_handler_that_rolls_back_may_ask,
+        what_was_committed_is_final_whatever_the_handler_says,
         a_server_killed_before_the_commit_leaves_nothing,
         a_server_killed_after_the_commit_leaves_both,
         a_request_without_a_key_is_committed_alone;
@@ -86,6 +88,30 @@ async fn sto_14_a_failed_handler_leaves_nothing(kind: StoreKind) {
     }
     let rows = fixture.rows().await;
     assert!(rows.iter().all(|row| row["attempt"] == 2), "{rows:?}");
+}
+
+async fn a_handler_that_rolls_back_may_ask(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    let question = fixture.post("/tx?fail=1&status=402&wish=not_final");
+    for _ in 0..2 {
+        let reply = question.clone().key("k").send().await;
+        assert_eq!((reply.status, reply.is_stored()), (402, false));
+        assert_neither(&fixture).await;
+    }
+    let call = fixture.post("/tx").key("k");
+    let first = call.clone().send().await;
+    assert!(first.is_stored());
+    call.send().await.assert_replay_of(&first);
+    assert_both(&fixture).await;
+}
+
+async fn what_was_committed_is_final_whatever_the_handler_says(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    let call = fixture.post("/tx?wish=not_final").key("k");
+    let first = call.clone().send().await;
+    assert_eq!((first.status, first.is_stored()), (201, true));
+    call.send().await.assert_replay_of(&first);
+    assert_both(&fixture).await;
 }
 
 /// Both wait before they begin; the first is stopped for longer than its lease.

@@ -21,6 +21,7 @@ scenarios! {
     sto_07_a_body_that_breaks_off_is_not_kept,
     sto_08_a_handler_can_refuse_to_be_kept,
     sto_08_an_answer_that_is_not_final_gives_the_key_up,
+    sto_08_whoever_waits_for_an_answer_that_is_not_final_runs_next,
     sto_08_a_handler_can_keep_its_body_secret,
     sto_09_a_handler_can_choose_how_long_it_is_kept,
     sto_10_a_corrected_request_runs_where_only_success_is_kept,
@@ -28,6 +29,7 @@ scenarios! {
     sto_14_a_failed_transaction_leaves_nothing_and_the_retry_one_row;
 
     [postgres]
+    sto_08_whoever_waits_in_another_process_runs_next,
     sto_13_a_503_of_the_layer_is_never_kept;
 }
 
@@ -239,6 +241,41 @@ async fn sto_08_an_answer_that_is_not_final_gives_the_key_up(kind: StoreKind) {
     first.assert_executed(201);
     retry.assert_replay_of(&first);
     assert_eq!(fixture.count("/confirm").await, 2);
+}
+
+async fn sto_08_whoever_waits_for_an_answer_that_is_not_final_runs_next(kind: StoreKind) {
+    let fixture = Fixture::start(kind, &["--wait-ms", "20000"]).await;
+    ask_both(&fixture, &fixture).await;
+    assert_eq!(fixture.count("/gate/g").await, 3);
+}
+
+async fn sto_08_whoever_waits_in_another_process_runs_next(kind: StoreKind) {
+    let a = Fixture::start(kind, &[]).await;
+    let b = a.second(&["--wait-ms", "20000", "--poll-ms", "50"]).await;
+    b.release("g").await;
+    ask_both(&a, &b).await;
+    assert_eq!(a.count("/gate/g").await, 1);
+    assert_eq!(b.count("/gate/g").await, 2);
+}
+
+/// Sends a request whose answer is not final twice, the second while the first runs, and then the
+/// one that is.
+async fn ask_both(first: &Fixture, second: &Fixture) {
+    let key = fresh_key();
+    let path = "/gate/g?wish=not_final";
+    let running = tokio::spawn(first.post(path).key(&key).send());
+    first.at_gate("g", 1).await;
+    let waiting = tokio::spawn(second.post(path).key(&key).send());
+    first.release("g").await;
+    for reply in [running.await, waiting.await] {
+        let reply = reply.expect("it is answered");
+        reply.assert_executed(201);
+        assert!(!reply.is_stored());
+    }
+    let call = second.post("/gate/g").key(&key);
+    let (last, retry) = twice(&call).await;
+    assert!(last.is_stored());
+    retry.assert_replay_of(&last);
 }
 
 async fn sto_08_a_handler_can_keep_its_body_secret(kind: StoreKind) {

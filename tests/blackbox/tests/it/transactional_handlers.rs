@@ -8,6 +8,7 @@ scenarios! {
     [sqlite, postgres]
         a_refusal_of_the_handlers_is_kept_with_what_it_wrote,
         an_answer_that_is_not_kept_undoes_what_was_written,
+        an_answer_that_is_not_final_undoes_what_was_written,
         a_panic_undoes_what_was_written,
         a_handler_that_commits_by_itself_runs_once,
         a_transaction_that_is_not_given_back_is_not_committed,
@@ -80,6 +81,23 @@ async fn an_answer_that_is_not_kept_undoes_what_was_written(kind: StoreKind) {
     let reply = fixture.post("/tx?wish=do_not_store").key("k").send().await;
     assert_eq!((reply.status, reply.is_stored()), (201, false));
     assert_eq!(fixture.effects().await.len(), 0);
+}
+
+/// So it may be asked for any number of times before the one that counts.
+async fn an_answer_that_is_not_final_undoes_what_was_written(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    for _ in 0..2 {
+        let question = fixture.post("/tx?wish=not_final").key("k").send().await;
+        assert_eq!((question.status, question.is_stored()), (201, false));
+        assert_eq!(fixture.effects().await.len(), 0);
+        assert!(fixture.rows().await.is_empty());
+    }
+    let call = fixture.post("/tx").key("k");
+    let first = call.clone().send().await;
+    assert!(first.is_stored());
+    call.send().await.assert_replay_of(&first);
+    assert_eq!(fixture.effects().await, ["k"]);
+    assert_eq!(fixture.count("/tx").await, 3);
 }
 
 async fn a_panic_undoes_what_was_written(kind: StoreKind) {
