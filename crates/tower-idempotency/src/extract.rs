@@ -18,13 +18,12 @@ pub struct MissingIdempotency;
 
 impl IntoResponse for MissingIdempotency {
     fn into_response(self) -> Response {
+        let docs_url = HeaderValue::from_static(crate::settings::DOCS_URL);
         let problem = Problem {
-            code: ProblemCode::IdempotencyKeyMissing,
             detail: "The handler needs an idempotency key, and none was claimed for this request: \
                      send one, and see that the layer covers this route."
                 .to_owned(),
-            retry_after: None,
-            docs_url: HeaderValue::from_static(crate::settings::DOCS_URL),
+            ..Problem::new(ProblemCode::IdempotencyKeyMissing, docs_url)
         };
         ProblemRenderer::default().render(&problem).map(Body::from)
     }

@@ -5,6 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::TryFutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use tower_idempotency_core::Store;
@@ -99,7 +100,12 @@ where
                 return ResponseFuture::passed(self.inner.call(request));
             }
             Admission::Refuse(problem) => {
-                return ResponseFuture::refused(self.shared.refuse(&problem));
+                let refusal = self.shared.refuse(&problem);
+                let translation = self.shared.settings.renderer.translation(&parts.headers);
+                return ResponseFuture::refused(match translation {
+                    Some(translation) => translation.of(refusal),
+                    None => refusal,
+                });
             }
             Admission::Keyed(key) => Some(key),
             Admission::ReadBody => None,
@@ -108,11 +114,18 @@ where
         // inner services" in the documentation of `tower::Service`.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
+        let translation = self.shared.settings.renderer.translation(&parts.headers);
         let guarded = run::Guarded {
             shared: Arc::clone(&self.shared),
             requirement: self.requirement,
             inner,
         };
-        ResponseFuture::guarded(guarded.run(parts, body, key))
+        let answer = guarded.run(parts, body, key);
+        match translation {
+            None => ResponseFuture::guarded(answer),
+            Some(translation) => {
+                ResponseFuture::guarded(answer.map_ok(|answer| translation.of(answer)))
+            }
+        }
     }
 }

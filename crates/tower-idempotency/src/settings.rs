@@ -110,6 +110,7 @@ impl Settings {
     pub(crate) fn validate(&self, limits: &StoreLimits) -> Result<(), ConfigError> {
         self.principal.validate()?;
         self.response_headers.validate()?;
+        self.renderer.validate()?;
         if self.key_sources.is_empty() {
             return Err(ConfigError::new("key_sources", "[]", "must name a source"));
         }

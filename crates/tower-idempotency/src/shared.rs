@@ -47,16 +47,12 @@ impl<St: Store> Shared<St> {
 impl<St> Shared<St> {
     /// Starts the description of a refusal.
     pub(crate) fn problem(&self, code: ProblemCode) -> Problem {
-        Problem {
-            code,
-            detail: code.detail().to_owned(),
-            retry_after: None,
-            docs_url: match &self.settings.docs_url {
-                Ok(url) => url.clone(),
-                // `build` has refused every other value.
-                Err(_) => HeaderValue::from_static("about:blank"),
-            },
-        }
+        let docs_url = match &self.settings.docs_url {
+            Ok(url) => url.clone(),
+            // `build` has refused every other value.
+            Err(_) => HeaderValue::from_static("about:blank"),
+        };
+        Problem::new(code, docs_url)
     }
 
     /// Turns a refusal into a response, and tells whoever wants to know.
@@ -67,7 +63,13 @@ impl<St> Shared<St> {
     }
 
     pub(crate) fn render(&self, problem: &Problem) -> Response<Bytes> {
-        self.settings.renderer.render(problem)
+        let renderer = &self.settings.renderer;
+        let mut response = renderer.render(problem);
+        if renderer.is_translated() {
+            // Rendered again where the request's languages are known.
+            response.extensions_mut().insert(problem.clone());
+        }
+        response
     }
 
     /// Publishes the outcome: in the response's extensions, in the log and to the hook.

@@ -1,10 +1,15 @@
 //! The layer's own answers.
 
 mod code;
+mod language;
 mod render;
+mod translation;
+
+use std::sync::Arc;
 
 use http::HeaderValue;
 
+pub(crate) use self::translation::Translation;
 pub use self::{code::ProblemCode, render::ProblemRenderer};
 
 /// One refusal of the layer, before it becomes a response.
@@ -15,8 +20,11 @@ pub use self::{code::ProblemCode, render::ProblemRenderer};
 pub struct Problem {
     /// What is wrong: stable, for programs.
     pub code: ProblemCode,
-    /// What happened in this case and what to do, in English, for people.
+    /// What happened in this case and what to do, for people.
     pub detail: String,
+    /// The language of `detail`, as in `Content-Language`: `en`, unless it was translated (see
+    /// [`ProblemRenderer::language`]).
+    pub language: Arc<str>,
     /// How many seconds to wait before the same request is sent again.
     pub retry_after: Option<u64>,
     /// Where the codes are documented.
@@ -24,6 +32,17 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Describes a refusal in the layer's own words.
+    pub(crate) fn new(code: ProblemCode, docs_url: HeaderValue) -> Self {
+        Self {
+            code,
+            detail: code.detail().to_owned(),
+            language: Arc::from(language::ENGLISH),
+            retry_after: None,
+            docs_url,
+        }
+    }
+
     /// The page about this code: the documentation's address with the code as its fragment.
     #[must_use]
     pub fn type_url(&self) -> String {

@@ -2,19 +2,25 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Response,
+    HeaderMap, HeaderName, HeaderValue, Response,
     header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, LINK, RETRY_AFTER},
 };
 use serde_json::json;
+use tower_idempotency_core::ConfigError;
 
-use super::Problem;
+use super::{Problem, Translation, language::Languages};
 
 /// How the layer's own answers look.
 ///
 /// The default is RFC 9457 `application/problem+json` with the members `type`, `title`, `status`,
 /// `detail` and `code`.
+///
+/// Messages are English, and in as many other [languages](Self::language) as you write them in.
 #[derive(Clone, Default)]
-pub struct ProblemRenderer(Kind);
+pub struct ProblemRenderer {
+    kind: Kind,
+    languages: Option<Arc<Languages>>,
+}
 
 type Render = Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>;
 
@@ -30,7 +36,7 @@ impl ProblemRenderer {
     /// Answers with `{"success":false,"error":{"code":"..","message":".."}}`.
     #[must_use]
     pub const fn envelope() -> Self {
-        Self(Kind::Envelope)
+        Self::of(Kind::Envelope)
     }
 
     /// Lets a function make the response, in another shape or another language.
@@ -53,11 +59,86 @@ impl ProblemRenderer {
     /// # let _ = plain;
     /// ```
     pub fn from_fn(render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static) -> Self {
-        Self(Kind::Function(Arc::new(render)))
+        Self::of(Kind::Function(Arc::new(render)))
+    }
+
+    const fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            languages: None,
+        }
+    }
+
+    /// Writes messages in one more language, for clients whose `Accept-Language` prefers it.
+    /// Default: English only.
+    ///
+    /// `message` makes the text of [`Problem::detail`]; where it returns `None`, the client gets it
+    /// in English. The response then says `Content-Language` and `Vary: Accept-Language`.
+    /// Codes stay what they are, and so do the titles of problem documents, which name them.
+    /// A refusal that is kept (see [`Stored::everything`](crate::Stored::everything)) is kept in
+    /// English.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_idempotency::{ProblemCode, ProblemRenderer};
+    ///
+    /// let renderer = ProblemRenderer::envelope().language("ru", |problem| {
+    ///     let text = match problem.code {
+    ///         ProblemCode::RequestInProgress => "Запрос уже выполняется.",
+    ///         ProblemCode::IdempotencyKeyReused => "Ключ уже использован.",
+    ///         _ => return None,
+    ///     };
+    ///     Some(text.to_owned())
+    /// });
+    /// # let _ = renderer;
+    /// ```
+    #[must_use]
+    pub fn language(
+        mut self,
+        tag: impl AsRef<str>,
+        message: impl Fn(&Problem) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.languages_mut().add(tag.as_ref(), message);
+        self
+    }
+
+    /// Chooses the language for clients that prefer none of those there are. Default: `en`.
+    ///
+    /// With one language and this, messages are in that language for everybody who does not ask
+    /// for English.
+    #[must_use]
+    pub fn fallback_language(mut self, tag: impl AsRef<str>) -> Self {
+        self.languages_mut().set_fallback(tag.as_ref());
+        self
+    }
+
+    fn languages_mut(&mut self) -> &mut Languages {
+        Arc::make_mut(self.languages.get_or_insert_default())
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        self.languages.as_ref().map_or(Ok(()), |it| it.validate())
+    }
+
+    /// Tells whether anything is written in another language than English.
+    pub(crate) fn is_translated(&self) -> bool {
+        self.languages.as_ref().is_some_and(|it| !it.is_empty())
+    }
+
+    /// Prepares the translation of what will be answered to a request; `None` if none is needed.
+    pub(crate) fn translation(&self, request: &HeaderMap) -> Option<Translation> {
+        let languages = self.languages.as_ref().filter(|it| !it.is_empty())?;
+        let chosen = languages.choose(request);
+        Some(Translation::new(
+            self.clone(),
+            Arc::clone(languages),
+            chosen,
+        ))
     }
 
     pub(crate) fn render(&self, problem: &Problem) -> Response<Bytes> {
-        let mut response = match &self.0 {
+        let mut response = match &self.kind {
             Kind::ProblemJson => problem_json(problem),
             Kind::Envelope => envelope(problem),
             Kind::Function(render) => render(problem),
@@ -86,7 +167,7 @@ impl ProblemRenderer {
 
 impl fmt::Debug for ProblemRenderer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.kind {
             Kind::ProblemJson => "ProblemRenderer::default()",
             Kind::Envelope => "ProblemRenderer::envelope()",
             Kind::Function(_) => "ProblemRenderer(<fn>)",
@@ -122,7 +203,10 @@ fn respond(
     *response.status_mut() = problem.code.status();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static("en"));
+    // `build` has refused what is no tag.
+    if let Ok(language) = HeaderValue::try_from(&*problem.language) {
+        headers.insert(CONTENT_LANGUAGE, language);
+    }
     response
 }
 
@@ -132,11 +216,10 @@ mod tests {
     use crate::ProblemCode;
 
     fn problem() -> Problem {
+        let docs_url = HeaderValue::from_static("https://api.example.com/idempotency");
         Problem {
-            code: ProblemCode::RequestInProgress,
-            detail: "later".to_owned(),
             retry_after: Some(2),
-            docs_url: HeaderValue::from_static("https://api.example.com/idempotency"),
+            ..Problem::new(ProblemCode::RequestInProgress, docs_url)
         }
     }
 

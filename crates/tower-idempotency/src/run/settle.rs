@@ -90,8 +90,8 @@ impl<St: Store> Settling<St> {
                 return Err(error);
             }
             Ended::Panicked => {
-                let response = panic_answer(&shared, id);
-                let verdict = panic_verdict(&shared.settings, &response);
+                let mut response = panic_answer(&shared, id);
+                let verdict = panic_verdict(&shared.settings, &mut response);
                 let response = response.map(|bytes| ResponseBody::whole(bytes, None));
                 (self.carry_out(verdict).await, response)
             }
@@ -307,11 +307,13 @@ fn release(status: StatusCode) -> Release {
     })
 }
 
-fn panic_verdict(settings: &Settings, response: &Response<Bytes>) -> Verdict {
+fn panic_verdict(settings: &Settings, response: &mut Response<Bytes>) -> Verdict {
     if !settings.stored.keeps_panics() {
         let failure = Failure::transient("the handler panicked");
         return Verdict::Release(Release::Failed(failure));
     }
+    // What is kept stays in the language that it is kept in, the first time too.
+    response.extensions_mut().remove::<Problem>();
     let headers = settings.replayed_headers.filter(response.headers());
     let response = StoredResponse::new(response.status(), &headers, response.body().clone());
     Verdict::Keep(Completed::new(response, settings.retention))
