@@ -1,6 +1,6 @@
 //! Which language a client reads.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::{HeaderMap, header::ACCEPT_LANGUAGE};
 use tower_idempotency_core::ConfigError;
@@ -102,7 +102,7 @@ impl Languages {
         let (tag, translate) = self.translations.get(chosen?)?;
         Some(Problem {
             detail: translate(problem)?,
-            language: Arc::clone(tag),
+            language: Cow::Owned((**tag).to_owned()),
             ..problem.clone()
         })
     }

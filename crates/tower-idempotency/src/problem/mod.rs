@@ -5,7 +5,7 @@ mod language;
 mod render;
 mod translation;
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use http::HeaderValue;
 
@@ -24,7 +24,7 @@ pub struct Problem {
     pub detail: String,
     /// The language of `detail`, as in `Content-Language`: `en`, unless it was translated (see
     /// [`ProblemRenderer::language`]).
-    pub language: Arc<str>,
+    pub language: Cow<'static, str>,
     /// How many seconds to wait before the same request is sent again.
     pub retry_after: Option<u64>,
     /// Where the codes are documented.
@@ -37,7 +37,7 @@ impl Problem {
         Self {
             code,
             detail: code.detail().to_owned(),
-            language: Arc::from(language::ENGLISH),
+            language: Cow::Borrowed(language::ENGLISH),
             retry_after: None,
             docs_url,
         }
