@@ -228,7 +228,8 @@ mod tests {
     #[test]
     fn a_clone_is_the_same_operation() {
         let operation = Operation::new();
-        operation.clone().doubt().begin();
+        let clone = operation.clone();
+        clone.doubt().begin();
         assert!(operation.is_in_doubt());
     }
 
