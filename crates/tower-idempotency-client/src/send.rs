@@ -1,6 +1,6 @@
 //! Tries until there is an answer, or no more time.
 
-use std::{error::Error as StdError, pin::pin, time::Duration};
+use std::{error::Error as StdError, time::Duration};
 
 use http::{Extensions, StatusCode, header::LOCATION};
 use reqwest::{Request, Response};
@@ -101,7 +101,7 @@ impl Sending<'_> {
         let policy = &self.rules.policy;
         let time = policy.total.saturating_sub(self.began.elapsed());
         let (request, plain, watch) = self.watch(request);
-        let mut exchange = pin!(exchange(request, plain, extensions, next));
+        let mut exchange = Box::pin(exchange(request, plain, extensions, next));
         match timeout(policy.per_try.min(time), exchange.as_mut()).await {
             Ok(Ok(answer)) => Reply::Answer(answer),
             Ok(Err(error)) => Reply::Nothing(Loss {
@@ -109,11 +109,15 @@ impl Sending<'_> {
                 is_lasting: error.is_builder() || error.is_redirect(),
                 error: boxed(error),
             }),
-            Err(_) => Reply::Nothing(Loss {
-                left: !watch.is_waiting(),
-                is_lasting: false,
-                error: TooSlow.into(),
-            }),
+            Err(_) => {
+                let waited = watch.is_waiting();
+                drop(exchange);
+                Reply::Nothing(Loss {
+                    left: !(waited && watch.is_gone_unseen()),
+                    is_lasting: false,
+                    error: TooSlow.into(),
+                })
+            }
         }
     }
 

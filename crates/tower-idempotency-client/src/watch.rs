@@ -52,11 +52,20 @@ impl Watch {
         (error.is_connect() || error.is_builder()) && !had_connection
     }
 
-    /// Tells whether the request, which was not dropped yet, still waits for a connection.
+    /// Tells whether the request, which was not dropped yet, waits for a connection.
     pub(crate) fn is_waiting(&self) -> bool {
         // Dropped before, by a middleware that sends something else: nobody knows.
         let waits = |seen: &Arc<Seen>| !seen.by_connection() && !seen.dropped();
         self.0.as_ref().is_some_and(waits)
+    }
+
+    /// Tells whether the request, which was dropped, is gone without a connection having seen it.
+    ///
+    /// If it waited until then, that is certain. One that is not gone is in the hands of a
+    /// connection, which may be about to send it.
+    pub(crate) fn is_gone_unseen(&self) -> bool {
+        let is_gone = |seen: &Arc<Seen>| seen.dropped() && !seen.by_connection();
+        self.0.as_ref().is_some_and(is_gone)
     }
 }
 
