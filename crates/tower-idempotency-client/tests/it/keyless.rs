@@ -8,7 +8,7 @@ use axum::{
 use reqwest_middleware::ClientWithMiddleware;
 use tower_idempotency_client::{AnswerExt, IdempotencyMiddleware, Outcome};
 
-use crate::support::{EachTry, client_with, quick, serve};
+use crate::support::{EachTry, brief, client_with, serve};
 
 async fn echo(headers: HeaderMap) -> (StatusCode, String) {
     let key = headers.get("idempotency-key");
@@ -37,8 +37,7 @@ async fn key_of(
 }
 
 fn client(middleware: IdempotencyMiddleware) -> ClientWithMiddleware {
-    let policy = quick().total(std::time::Duration::from_millis(100));
-    client_with(middleware.retry(policy), EachTry::new(|_| {}))
+    client_with(middleware.retry(brief()), EachTry::new(|_| {}))
 }
 
 #[tokio::test]

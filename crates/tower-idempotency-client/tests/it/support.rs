@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -121,9 +122,9 @@ pub(crate) fn quick() -> RetryPolicy {
         .longest_pause(Duration::from_millis(20))
 }
 
-/// As [`quick`], for what does not succeed.
+/// Three tries, for what does not succeed.
 pub(crate) fn brief() -> RetryPolicy {
-    quick().total(Duration::from_millis(150))
+    quick().max_tries(NonZeroU32::new(3).unwrap())
 }
 
 pub(crate) fn client(policy: RetryPolicy) -> ClientWithMiddleware {
