@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{StatusCode, header::RETRY_AFTER};
 use reqwest::Response;
 
 use crate::{Outcome, answer_ext::is_kept, retry_after::retry_after};
@@ -53,7 +53,7 @@ impl Answer {
         }
         match &self.code {
             Some(code) => code == IN_PROGRESS,
-            None => retry_after(self.response.headers()).is_some(),
+            None => self.response.headers().contains_key(RETRY_AFTER),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A key that somebody else has.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, routing::post};
 use tokio::sync::Notify;
@@ -19,7 +19,11 @@ async fn a_request_in_progress_is_waited_for() {
     };
     let server = serve(protected(Router::new().route("/payments", post(work)))).await;
     let operation = Operation::new();
-    let first = tokio::spawn(pay(&client(quick()), server, &operation).send());
+    // However slow the machine is, it is not cut off.
+    let patient = quick()
+        .total(Duration::from_secs(300))
+        .per_try(Duration::from_secs(300));
+    let first = tokio::spawn(pay(&client(patient), server, &operation).send());
     begun.notified().await;
 
     // The first one ends when the second one has had its 409.
