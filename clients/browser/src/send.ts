@@ -79,9 +79,10 @@ interface Reply {
  * Sends a request with the attempt's key until it has an answer.
  *
  * Tries again, with the same key, when the connection or a try's time ends without an answer, and
- * on 409 `REQUEST_IN_PROGRESS`, 429 and 5xx, unless the answer says that it is kept. The pauses
- * grow, are random between nothing and their bound (full jitter), and are never shorter than
- * `Retry-After`. Gives up when the next try would begin after `totalMs`.
+ * on 409 `REQUEST_IN_PROGRESS` (or a 409 with `Retry-After` and no code), 408, 429 and 5xx, unless
+ * the answer says that it is kept. The pauses grow, are random between nothing and their bound
+ * (full jitter), and are never shorter than `Retry-After`. Gives up when the next try would begin
+ * after `totalMs`.
  *
  * Aborting `init.signal` ends it with a result, too: what was sent before may have been saved.
  *
@@ -147,7 +148,7 @@ export async function send(
       isYes(response) ||
       isKept(response) ||
       // A refusal by somebody in front says nothing about what was sent before.
-      !(unsure || response.status === 408 || UNDECIDED.test(code ?? ""));
+      !(unsure || UNDECIDED.test(code ?? ""));
     const result: Result = isDecided
       ? { outcome: "done", response, replay: replayOf(response), code, tries }
       : { outcome: "unknown", response, code, tries };
@@ -169,9 +170,11 @@ export async function send(
 }
 
 function isWorthRetrying(response: Response, code: string | undefined): boolean {
-  const { status } = response;
+  const { status, headers } = response;
   if (isKept(response)) return false;
-  return status === 429 || status >= 500 || (status === 409 && code === "REQUEST_IN_PROGRESS");
+  // An application has conflicts of its own; a server without codes tells this one by Retry-After.
+  if (status === 409) return code ? code === "REQUEST_IN_PROGRESS" : headers.has("retry-after");
+  return status === 408 || status === 429 || status >= 500;
 }
 
 /** Waits, but not longer than until the signal aborts. */

@@ -105,7 +105,7 @@ test("a replay without its body says so", async () => {
   expect((await run(web)).result).toMatchObject({ outcome: "done", replay: "omitted" });
 });
 
-test.each([429, 500, 502, 503, 504])("%d is tried again", async (status) => {
+test.each([408, 429, 500, 502, 503, 504])("%d is tried again", async (status) => {
   const { result } = await run(server(() => answer(status), () => answer(201)));
   expect(result).toMatchObject({ outcome: "done", tries: 2 });
   expect(result.response!.status).toBe(201);
@@ -140,8 +140,8 @@ test.each(["OUTCOME_UNKNOWN", "ATTEMPTS_EXHAUSTED"])("409 %s may have been saved
 });
 
 test("a server that did not wait for the rest may have saved it", async () => {
-  const { result, renewed } = await run(server(() => answer(408)));
-  expect(result).toMatchObject({ outcome: "unknown", tries: 1 });
+  const { result, renewed } = await run(server(() => answer(408)), { maxTries: 2 });
+  expect(result).toMatchObject({ outcome: "unknown", tries: 2 });
   expect(renewed).toBe(false);
 });
 
@@ -159,6 +159,14 @@ test("a first request in progress is waited for, at least as long as it says", a
   const [first, second, third] = web.requests.map((request) => request.at);
   expect(second! - first!).toBeGreaterThanOrEqual(2000);
   expect(third! - second!).toBeGreaterThanOrEqual(2000);
+});
+
+test("a conflict without a code is the first request's if it says when to come again", async () => {
+  const wait = { "retry-after": "1" };
+  const web = server(() => answer(409, wait), () => answer(201));
+  expect((await run(web)).result).toMatchObject({ outcome: "done", tries: 2 });
+  const own = server(() => problem(409, "SOLD_OUT", wait));
+  expect((await run(own)).result).toMatchObject({ outcome: "done", code: "SOLD_OUT", tries: 1 });
 });
 
 test("the code is found in the other shape, too", async () => {
