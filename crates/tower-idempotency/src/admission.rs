@@ -38,10 +38,16 @@ pub(crate) fn admit<St>(shared: &Shared<St>, requirement: Requirement, parts: &P
             Looked::Nothing => {}
         }
     }
-    match requirement {
-        Requirement::Optional => Admission::Pass,
-        Requirement::Required => Admission::Refuse(missing(shared)),
+    if is_required(shared, requirement) {
+        Admission::Refuse(missing(shared))
+    } else {
+        Admission::Pass
     }
+}
+
+/// Tells whether a request without a key is refused: also where only issued keys are served.
+pub(crate) fn is_required<St>(shared: &Shared<St>, requirement: Requirement) -> bool {
+    requirement == Requirement::Required || shared.settings.issued.is_some()
 }
 
 /// Describes the refusal of a key.
@@ -69,11 +75,22 @@ pub(crate) fn too_large<St>(shared: &Shared<St>) -> Problem {
 fn is_covered<St>(shared: &Shared<St>, parts: &Parts) -> bool {
     let settings = &shared.settings;
     settings.methods.contains(&parts.method)
-        && !is_tunnel(parts)
+        // A header must not be a way around the issuer.
+        && (settings.issued.is_some() || !is_tunnel(parts))
         && !route::is_unmatched(parts)
-        // An outer layer of ours has the key already; claiming it again would answer 409.
-        && parts.extensions.get::<Idempotency>().is_none()
+        && !is_claimed(shared, parts)
         && !settings.skip.as_ref().is_some_and(|skip| (skip.0)(parts))
+}
+
+/// Tells whether an outer layer of ours has the key already; claiming it again would answer 409.
+///
+/// A key of the client's own does not open what needs an issued one.
+fn is_claimed<St>(shared: &Shared<St>, parts: &Parts) -> bool {
+    let Some(handle) = parts.extensions.get::<Idempotency>() else {
+        return false;
+    };
+    let wanted = shared.settings.issued.as_ref();
+    wanted.is_none_or(|issued| handle.purpose() == Some(issued.purpose()))
 }
 
 fn admit_key<St>(shared: &Shared<St>, key: IdempotencyKey, parts: &Parts) -> Admission {

@@ -6,7 +6,7 @@ use tower_idempotency_core::{
 };
 
 use crate::{
-    ConflictPolicy, IdempotencyLayer, KeySource, Outcome, Principal, ProblemRenderer,
+    ConflictPolicy, IdempotencyLayer, IssuedKeys, KeySource, Outcome, Principal, ProblemRenderer,
     ReplayedHeaders, ResponseHeaders, Stored, SweepPolicy, WaitPolicy,
     outcome::OutcomeHook,
     runtime::Runtime,
@@ -135,6 +135,15 @@ impl<St: Store> IdempotencyLayerBuilder<St> {
     /// Asks for keys of one format. Default: any.
     pub fn key_format(mut self, format: KeyFormat) -> Self {
         self.settings.key_format = format;
+        self
+    }
+
+    /// Serves only keys that the service has issued, each of them once. Default: clients make them.
+    ///
+    /// A key is then [required](IdempotencyLayer::required), and asked of the issuer before it is
+    /// claimed; gRPC and upgrades do not pass by. See [`IssuedKeys`].
+    pub fn issued_keys(mut self, keys: IssuedKeys) -> Self {
+        self.settings.issued = Some(keys);
         self
     }
 

@@ -62,7 +62,10 @@
 //!    With a transactional store, one that was rolled back is answered 503
 //!    `TRANSACTION_ROLLED_BACK`: nothing was done.
 //! 7. The store cannot be reached: 503 `IDEMPOTENCY_STORE_UNAVAILABLE` with `Retry-After`.
-//! 8. Otherwise the handler runs, and its response is kept, marked `X-Idempotency-Stored: true`,
+//! 8. The service issues the keys itself ([`IssuedKeys`]): 400 `IDEMPOTENCY_KEY_UNKNOWN`,
+//!    410 `IDEMPOTENCY_KEY_EXPIRED` or 409 `IDEMPOTENCY_KEY_USED`, and a replay says in its body
+//!    that it is one.
+//! 9. Otherwise the handler runs, and its response is kept, marked `X-Idempotency-Stored: true`,
 //!    or its key given up ([`Stored`]), so that a confirmation may follow ([`NotFinal`]).
 //!
 //! # Guarantees
@@ -141,6 +144,7 @@ mod digest;
 mod extract;
 mod future;
 mod handle;
+mod issued;
 mod keep;
 mod key_source;
 mod layer;
@@ -172,6 +176,7 @@ pub use crate::{
     conflict_policy::ConflictPolicy,
     future::ResponseFuture,
     handle::{CompleteInError, Idempotency, StepError, StepErrorKind},
+    issued::{IssuedKey, IssuedKeys, KeyIssuer, KeyStanding, SignedKeys},
     key_source::KeySource,
     layer::IdempotencyLayer,
     not_final::NotFinal,
@@ -187,7 +192,7 @@ pub use crate::{
 };
 #[doc(no_inline)]
 pub use tower_idempotency_core::{
-    Attempt, BoxStore, ConfigError, CrashPolicy, FencedTransaction, FingerprintPolicy,
+    Attempt, BoxStore, Clock, ConfigError, CrashPolicy, FencedTransaction, FingerprintPolicy,
     IdempotencyKey, KeyError, KeyFormat, KeySyntax, Resolution, Resolved, Retention, Scope, Store,
 };
 

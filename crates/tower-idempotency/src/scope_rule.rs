@@ -20,6 +20,11 @@ pub(crate) enum ScopeRule {
 }
 
 impl ScopeRule {
+    /// Tells whether the user has written a function.
+    pub(crate) const fn is_function(&self) -> bool {
+        matches!(self, Self::Function(_))
+    }
+
     pub(crate) fn scope(&self, principal: Arc<str>, parts: &Parts) -> Option<Scope> {
         match self {
             Self::PrincipalAndRoute => Some(Scope::new(principal, route::name(parts))),

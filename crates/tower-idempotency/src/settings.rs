@@ -9,8 +9,8 @@ use tower_idempotency_core::{
 };
 
 use crate::{
-    ConflictPolicy, KeySource, Principal, ProblemRenderer, ReplayedHeaders, ResponseHeaders,
-    Stored, SweepPolicy, WaitPolicy, outcome::OutcomeHook, scope_rule::ScopeRule,
+    ConflictPolicy, IssuedKeys, KeySource, Principal, ProblemRenderer, ReplayedHeaders,
+    ResponseHeaders, Stored, SweepPolicy, WaitPolicy, outcome::OutcomeHook, scope_rule::ScopeRule,
 };
 
 /// The page that the problem documents link to, unless the user names one of their own.
@@ -43,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) key_sources: Vec<KeySource>,
     pub(crate) key_syntax: KeySyntax,
     pub(crate) key_format: KeyFormat,
+    pub(crate) issued: Option<IssuedKeys>,
     pub(crate) fingerprint: FingerprintPolicy,
     pub(crate) max_request_bytes: usize,
     pub(crate) max_response_bytes: usize,
@@ -77,6 +78,7 @@ impl Settings {
             key_sources: vec![KeySource::idempotency_key()],
             key_syntax: KeySyntax::default(),
             key_format: KeyFormat::default(),
+            issued: None,
             fingerprint: FingerprintPolicy::default(),
             max_request_bytes: MIB,
             max_response_bytes: MIB,
@@ -115,6 +117,7 @@ impl Settings {
             return Err(ConfigError::new("key_sources", "[]", "must name a source"));
         }
         self.key_sources.iter().try_for_each(KeySource::validate)?;
+        self.issued.as_ref().map_or(Ok(()), IssuedKeys::validate)?;
         if self.max_attempts == Some(0) {
             let must = "must be at least 1, or nothing would ever run";
             return Err(ConfigError::new("max_attempts", "0", must));

@@ -75,8 +75,7 @@ impl Idempotency {
             return Err(CompleteInError::Unsupported);
         };
         let stored = self.to_keep(response);
-        let retention = self.wishes().retention;
-        let retention = retention.unwrap_or(self.0.settings.retention);
+        let retention = self.wishes().retention(&self.0.settings);
         let completed = Completed::new(stored.clone(), retention);
         // Noted first: if this future is dropped, the store has to be asked all the same.
         self.wish(|wishes| wishes.fenced = Fenced::Tried(stored));

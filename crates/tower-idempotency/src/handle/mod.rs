@@ -15,7 +15,7 @@ use tower_idempotency_core::{
 use uuid::Uuid;
 
 use self::journal::Journal;
-use crate::settings::Settings;
+use crate::{IssuedKeys, issued::outlasting, settings::Settings};
 
 pub use self::{
     complete_in::CompleteInError,
@@ -62,6 +62,8 @@ pub(crate) struct Wishes {
     pub(crate) release: bool,
     pub(crate) omit_body: bool,
     pub(crate) retention: Option<Retention>,
+    /// How long an issued key can still be used, which its record has to outlast.
+    pub(crate) life: Option<Retention>,
     pub(crate) fenced: Fenced,
 }
 
@@ -73,6 +75,15 @@ pub(crate) enum Fenced {
     No,
     /// It has tried, and what the response was to be. Whether it is kept, the store knows.
     Tried(StoredResponse),
+}
+
+impl Wishes {
+    /// Returns how long the record is kept.
+    pub(crate) fn retention(&self, settings: &Settings) -> Retention {
+        let retention = self.retention.unwrap_or(settings.retention);
+        self.life
+            .map_or(retention, |life| outlasting(retention, life))
+    }
 }
 
 impl Idempotency {
@@ -151,8 +162,20 @@ impl Idempotency {
     }
 
     /// Keeps this response for another time than the layer's default.
+    ///
+    /// A key that the service has issued is kept until it expires, and for this time more.
     pub fn retention(&self, retention: Retention) {
         self.wish(|wishes| wishes.retention = Some(retention));
+    }
+
+    /// Lets the record outlast an issued key.
+    pub(crate) fn outlast(&self, life: Option<Retention>) {
+        self.wish(|wishes| wishes.life = life);
+    }
+
+    /// Returns for what the key was issued.
+    pub(crate) fn purpose(&self) -> Option<&str> {
+        self.0.settings.issued.as_ref().map(IssuedKeys::purpose)
     }
 
     pub(crate) fn wishes(&self) -> Wishes {

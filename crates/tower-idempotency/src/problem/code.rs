@@ -8,12 +8,18 @@ use http::StatusCode;
 pub enum ProblemCode {
     /// 409: every attempt that a key has was used, and the last one failed.
     AttemptsExhausted,
+    /// 410: the key was issued by the service, was not used, and its time is over.
+    IdempotencyKeyExpired,
     /// 400: the key is malformed, repeated, too long or of another format than asked for.
     IdempotencyKeyInvalid,
     /// 400: the route requires a key and the request has none.
     IdempotencyKeyMissing,
     /// 422: the key was used with another request.
     IdempotencyKeyReused,
+    /// 400: the service issues the keys itself, and has not issued this one, or has revoked it.
+    IdempotencyKeyUnknown,
+    /// 409: the key was issued by the service and was used, and the response is not kept.
+    IdempotencyKeyUsed,
     /// 403: the request names no principal, so its key belongs to nobody.
     IdempotencyScopeMissing,
     /// 503: the store failed, and the handler was not run, or it is not known whether what it did
@@ -46,9 +52,12 @@ impl ProblemCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AttemptsExhausted => "ATTEMPTS_EXHAUSTED",
+            Self::IdempotencyKeyExpired => "IDEMPOTENCY_KEY_EXPIRED",
             Self::IdempotencyKeyInvalid => "IDEMPOTENCY_KEY_INVALID",
             Self::IdempotencyKeyMissing => "IDEMPOTENCY_KEY_MISSING",
             Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::IdempotencyKeyUnknown => "IDEMPOTENCY_KEY_UNKNOWN",
+            Self::IdempotencyKeyUsed => "IDEMPOTENCY_KEY_USED",
             Self::IdempotencyScopeMissing => "IDEMPOTENCY_SCOPE_MISSING",
             Self::IdempotencyStoreUnavailable => "IDEMPOTENCY_STORE_UNAVAILABLE",
             Self::HandlerPanicked => "HANDLER_PANICKED",
@@ -69,7 +78,9 @@ impl ProblemCode {
         match self {
             Self::IdempotencyKeyInvalid
             | Self::IdempotencyKeyMissing
+            | Self::IdempotencyKeyUnknown
             | Self::RequestBodyUnreadable => StatusCode::BAD_REQUEST,
+            Self::IdempotencyKeyExpired => StatusCode::GONE,
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::IdempotencyScopeMissing => StatusCode::FORBIDDEN,
             Self::IdempotencyStoreUnavailable | Self::TransactionRolledBack => {
@@ -79,9 +90,10 @@ impl ProblemCode {
             | Self::NotCompletedInTransaction
             | Self::StoredResponseUnreadable
             | Self::TransactionNotCommitted => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::AttemptsExhausted | Self::OutcomeUnknown | Self::RequestInProgress => {
-                StatusCode::CONFLICT
-            }
+            Self::AttemptsExhausted
+            | Self::IdempotencyKeyUsed
+            | Self::OutcomeUnknown
+            | Self::RequestInProgress => StatusCode::CONFLICT,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         }
     }
@@ -91,9 +103,12 @@ impl ProblemCode {
     pub const fn title(self) -> &'static str {
         match self {
             Self::AttemptsExhausted => "Every attempt of this operation has failed",
+            Self::IdempotencyKeyExpired => "The idempotency key has expired",
             Self::IdempotencyKeyInvalid => "The idempotency key is invalid",
             Self::IdempotencyKeyMissing => "An idempotency key is required",
             Self::IdempotencyKeyReused => "The idempotency key was used with another request",
+            Self::IdempotencyKeyUnknown => "The idempotency key is not one of this service",
+            Self::IdempotencyKeyUsed => "The idempotency key was used",
             Self::IdempotencyScopeMissing => "The request names nobody to whom the key belongs",
             Self::IdempotencyStoreUnavailable => "Idempotency cannot be guaranteed at present",
             Self::HandlerPanicked => "The request failed",
@@ -115,6 +130,7 @@ impl ProblemCode {
             Self::AttemptsExhausted => {
                 "The request is not tried again. Ask the operator of this service."
             }
+            Self::IdempotencyKeyExpired => "Nothing was done. Ask for a new key.",
             Self::IdempotencyKeyInvalid => {
                 "Send one Idempotency-Key of 1 to 255 printable ASCII characters."
             }
@@ -123,6 +139,12 @@ impl ProblemCode {
             }
             Self::IdempotencyKeyReused => {
                 "Send the original request again, or use a new key for this one."
+            }
+            Self::IdempotencyKeyUnknown => {
+                "Send the key exactly as this service has issued it, or ask for a new one."
+            }
+            Self::IdempotencyKeyUsed => {
+                "The request was carried out before, and its answer was not kept."
             }
             Self::IdempotencyScopeMissing => "Authenticate, then send the same request again.",
             Self::IdempotencyStoreUnavailable => {

@@ -88,6 +88,9 @@ impl<S, St: Store> Job<S, St> {
             granted.clone(),
             execution.steps(),
         );
+        if self.life.is_some() {
+            handle.outlast(self.life);
+        }
         let extensions = request.extensions_mut();
         extensions.extend(granted);
         extensions.insert(handle.clone());

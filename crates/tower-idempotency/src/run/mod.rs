@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Guarded::run      in the connection's future: read the body, find the key
+//!   ├ issued        ask who has issued the key, where that is not the client
 //!   ├ cached        a kept response that is in memory
 //!   └ Job::run      from here on to the end, whatever comes (see `attended`): claim, then one of
 //!       ├ replay    a kept response
@@ -20,6 +21,7 @@ mod claim;
 mod execute;
 mod fenced;
 mod heartbeat;
+mod issued;
 mod later;
 mod poll;
 mod read;
@@ -28,15 +30,15 @@ mod settle;
 mod sweep;
 mod unfenced;
 
-use std::{future::poll_fn, num::NonZeroU32, sync::Arc};
+use std::{future::poll_fn, num::NonZeroU32, ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body::Body;
 use tokio::time::sleep;
 use tower_idempotency_core::{
-    Claim, ClaimRequest, FingerprintInput, IdempotencyKey, LeaseToken, Store, StoreError,
-    StoreErrorKind,
+    Claim, ClaimRequest, FingerprintInput, IdempotencyKey, LeaseToken, Retention, Store,
+    StoreError, StoreErrorKind,
 };
 use tower_service::Service;
 
@@ -91,11 +93,17 @@ impl<S, St> Guarded<S, St> {
             }
             Err(problem) => return Ok(self.shared.refuse(&problem)),
         };
-        let claim = match claim_request(&self.shared, key, &parts, &body) {
+        let mut claim = match claim_request(&self.shared, key, &parts, &body) {
             Ok(claim) => claim,
             Err(problem) => return Ok(self.shared.refuse(&problem)),
         };
-        if let Some(response) = replay::cached(&self.shared, &claim) {
+        let mut life = None;
+        if let Some(issued) = &self.shared.settings.issued {
+            match Box::pin(issued::admit(&self.shared, issued, &mut claim, &parts)).await {
+                ControlFlow::Continue(remaining) => life = Some(remaining),
+                ControlFlow::Break(response) => return Ok(response),
+            }
+        } else if let Some(response) = replay::cached(&self.shared, &claim) {
             return Ok(response);
         }
         sweep::begin(&self.shared);
@@ -104,6 +112,7 @@ impl<S, St> Guarded<S, St> {
         let job = Job {
             guarded: self,
             claim,
+            life,
             request: Request::from_parts(parts, body),
             in_task: in_task.clone(),
         };
@@ -123,11 +132,13 @@ impl<S, St> Guarded<S, St> {
             .iter()
             .find_map(|source| source.look_at_request(parts, body, settings.key_syntax))
             .map(|key| key.and_then(|key| settings.key_format.check(&key).map(|()| key)));
-        match (found, self.requirement) {
-            (Some(Ok(key)), _) => Ok(Some(key)),
-            (Some(Err(error)), _) => Err(admission::invalid(&self.shared, &error)),
-            (None, Requirement::Optional) => Ok(None),
-            (None, Requirement::Required) => Err(admission::missing(&self.shared)),
+        match found {
+            Some(Ok(key)) => Ok(Some(key)),
+            Some(Err(error)) => Err(admission::invalid(&self.shared, &error)),
+            None if admission::is_required(&self.shared, self.requirement) => {
+                Err(admission::missing(&self.shared))
+            }
+            None => Ok(None),
         }
     }
 }
@@ -139,10 +150,14 @@ fn claim_request<St>(
     body: &Bytes,
 ) -> Result<ClaimRequest, Problem> {
     let settings = &shared.settings;
+    let scope_of = |principal| match &settings.issued {
+        Some(issued) if !settings.scope.is_function() => Some(issued.scope()),
+        _ => settings.scope.scope(principal, parts),
+    };
     let scope = settings
         .principal
         .of(parts)
-        .and_then(|principal| settings.scope.scope(principal, parts))
+        .and_then(scope_of)
         .ok_or_else(|| shared.problem(ProblemCode::IdempotencyScopeMissing))?
         .in_namespace(Arc::clone(&settings.namespace));
     let fingerprint = settings.fingerprint.fingerprint(&FingerprintInput {
@@ -176,6 +191,8 @@ enum Executed<B: Body> {
 struct Job<S, St> {
     guarded: Guarded<S, St>,
     claim: ClaimRequest,
+    /// How long an issued key can still be used.
+    life: Option<Retention>,
     request: Request<Bytes>,
     in_task: InTask,
 }

@@ -1,13 +1,14 @@
 //! Answering with a kept response.
 
+use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response,
+    HeaderMap, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_ENCODING},
 };
 use http_body::Body;
 use tower_idempotency_core::{ClaimRequest, StoredResponse};
 
-use crate::{Outcome, ResponseBody, settings::Settings, shared::Shared};
+use crate::{Outcome, ProblemCode, ResponseBody, settings::Settings, shared::Shared};
 
 /// Answers from memory, if the record is there, was claimed with an equal request, and counts.
 pub(super) fn cached<St, B: Body>(
@@ -17,9 +18,12 @@ pub(super) fn cached<St, B: Body>(
     let found = shared.cache.as_ref()?.find(&claim.id)?;
     let stored = found.replay(&shared.settings, claim.fingerprint)?;
     let headers = found.headers(|| marked_headers(&shared.settings, stored));
-    let mut response = respond(stored, headers.clone());
-    shared.report(Outcome::Replayed { cached: true }, &mut response);
-    Some(response)
+    Some(answer(
+        shared,
+        stored,
+        headers.clone(),
+        Outcome::Replayed { cached: true },
+    ))
 }
 
 /// Makes a response of what was kept.
@@ -30,9 +34,8 @@ pub(super) fn replay<St, B: Body>(
     stored: &StoredResponse,
     outcome: Outcome,
 ) -> Response<ResponseBody<B>> {
-    let mut response = respond(stored, marked_headers(&shared.settings, stored));
-    shared.report(outcome, &mut response);
-    response
+    let headers = marked_headers(&shared.settings, stored);
+    answer(shared, stored, headers, outcome)
 }
 
 /// Makes the response itself, without saying that it is a replay.
@@ -40,13 +43,37 @@ pub(super) fn unmarked<St, B: Body>(
     shared: &Shared<St>,
     stored: &StoredResponse,
 ) -> Response<ResponseBody<B>> {
-    respond(stored, headers(&shared.settings, stored))
+    let data = stored.body().cloned().unwrap_or_default();
+    respond(stored.status(), headers(&shared.settings, stored), data)
 }
 
-fn respond<B: Body>(stored: &StoredResponse, headers: HeaderMap) -> Response<ResponseBody<B>> {
-    let data = stored.body().cloned().unwrap_or_default();
+/// Replays, in the way that issued keys are replayed if this is one.
+fn answer<St, B: Body>(
+    shared: &Shared<St>,
+    stored: &StoredResponse,
+    mut headers: HeaderMap,
+    outcome: Outcome,
+) -> Response<ResponseBody<B>> {
+    let mut status = stored.status();
+    let mut data = stored.body().cloned().unwrap_or_default();
+    if let Some(issued) = &shared.settings.issued {
+        if stored.is_tombstone() {
+            return shared.refuse(&shared.problem(ProblemCode::IdempotencyKeyUsed));
+        }
+        issued.mark(&mut status, &mut headers, &mut data);
+    }
+    let mut response = respond(status, headers, data);
+    shared.report(outcome, &mut response);
+    response
+}
+
+fn respond<B: Body>(
+    status: StatusCode,
+    headers: HeaderMap,
+    data: Bytes,
+) -> Response<ResponseBody<B>> {
     let mut response = Response::new(ResponseBody::whole(data, None));
-    *response.status_mut() = stored.status();
+    *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }

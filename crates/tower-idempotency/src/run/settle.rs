@@ -91,7 +91,7 @@ impl<St: Store> Settling<St> {
             }
             Ended::Panicked => {
                 let mut response = panic_answer(&shared, id);
-                let verdict = panic_verdict(&shared.settings, &mut response);
+                let verdict = panic_verdict(&shared.settings, &self.wishes, &mut response);
                 let response = response.map(|bytes| ResponseBody::whole(bytes, None));
                 (self.carry_out(verdict).await, response)
             }
@@ -289,8 +289,7 @@ fn verdict<B: Body>(settings: &Settings, wishes: &Wishes, captured: &Captured<B>
             StoredResponse::tombstone(status, &headers)
         }
     };
-    let retention = wishes.retention.unwrap_or(settings.retention);
-    Verdict::Keep(Completed::new(response, retention))
+    Verdict::Keep(Completed::new(response, wishes.retention(settings)))
 }
 
 /// Says how a key is given up after a response that the policy does not keep.
@@ -307,7 +306,11 @@ fn release(status: StatusCode) -> Release {
     })
 }
 
-fn panic_verdict(settings: &Settings, response: &mut Response<Bytes>) -> Verdict {
+fn panic_verdict(
+    settings: &Settings,
+    wishes: &Wishes,
+    response: &mut Response<Bytes>,
+) -> Verdict {
     if !settings.stored.keeps_panics() {
         let failure = Failure::transient("the handler panicked");
         return Verdict::Release(Release::Failed(failure));
@@ -316,5 +319,5 @@ fn panic_verdict(settings: &Settings, response: &mut Response<Bytes>) -> Verdict
     response.extensions_mut().remove::<Problem>();
     let headers = settings.replayed_headers.filter(response.headers());
     let response = StoredResponse::new(response.status(), &headers, response.body().clone());
-    Verdict::Keep(Completed::new(response, settings.retention))
+    Verdict::Keep(Completed::new(response, wishes.retention(settings)))
 }
