@@ -8,6 +8,7 @@ mod axum_router;
 mod caching;
 mod configuration;
 mod faults;
+mod issued;
 mod languages;
 mod mechanics;
 mod not_final;
