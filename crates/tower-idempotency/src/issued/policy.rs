@@ -47,6 +47,10 @@ use crate::BoxError;
 ///
 /// # What this does not do
 ///
+/// Requests that the layer does not cover are not looked at: other methods than POST and PATCH, and
+/// what [`skip`](crate::IdempotencyLayerBuilder::skip) lets through. A handler that takes
+/// [`Idempotency`](crate::Idempotency) and uses its key cannot be reached past the layer.
+///
 /// An expired key runs nothing, not even to finish what a crashed execution had begun with it in
 /// time: that is answered 409 `OUTCOME_UNKNOWN`. With a transactional store a request that is
 /// running has no record yet, so a duplicate that comes after the expiry meanwhile is answered 410.
