@@ -33,7 +33,7 @@ use crate::{issue::Invites, open::App};
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen.
-    #[arg(long, default_value = "127.0.0.1:3003")]
+    #[arg(long, default_value = "127.0.0.1:3004")]
     listen: SocketAddr,
     /// Keeps everything in this Postgres: `postgres://user:password@host/database`.
     #[arg(long, value_name = "URL")]

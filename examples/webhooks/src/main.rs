@@ -21,7 +21,7 @@ use tower_idempotency_sqlite::SqliteStore;
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen.
-    #[arg(long, default_value = "127.0.0.1:3000")]
+    #[arg(long, default_value = "127.0.0.1:3005")]
     listen: SocketAddr,
     /// Keeps everything in this Postgres: `postgres://user:password@host/database`.
     #[arg(long, value_name = "URL")]
