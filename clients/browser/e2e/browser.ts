@@ -1,9 +1,16 @@
 import { chromium } from "playwright-core";
-import type { Browser } from "playwright-core";
+import type { TestProject } from "vitest/node";
 
-/** Starts the Chromium that `CHROMIUM` names, or Debian's. */
-export function startBrowser(): Promise<Browser> {
-  return chromium.launch({
+declare module "vitest" {
+  interface ProvidedContext {
+    /** Where the browser of this run can be reached. */
+    browser: string;
+  }
+}
+
+/** Starts the Chromium that `CHROMIUM` names, or Debian's, once for all tests; returns how to end it. */
+export default async function startBrowser(project: TestProject): Promise<() => Promise<void>> {
+  const browser = await chromium.launchServer({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
       "--no-sandbox",
@@ -17,4 +24,6 @@ export function startBrowser(): Promise<Browser> {
     // Forms that the browser keeps and brings back are what some tests are about.
     ignoreDefaultArgs: ["--disable-back-forward-cache"],
   });
+  project.provide("browser", browser.wsEndpoint());
+  return () => browser.close();
 }

@@ -35,7 +35,7 @@ export interface LossyProxy {
 
 const PAGES: Record<string, [type: string, file: string]> = {
   "/form.html": ["text/html", "form.html"],
-  "/client.js": ["text/javascript", "../dist/index.js"],
+  "/built-client.js": ["text/javascript", "../dist/index.js"],
 };
 
 export async function startLossyProxy(target: string): Promise<LossyProxy> {

@@ -7,7 +7,8 @@ const here = new URL("..", import.meta.url);
 const read = (name: string) => readFileSync(new URL(name, here), "utf8");
 const json = (name: string) => JSON.parse(read(name));
 
-test("the package is smaller than 3 KiB, minified and gzipped", () => {
+/** What `npm run bundle` makes. */
+function build(): Uint8Array {
   const built = buildSync({
     absWorkingDir: here.pathname,
     entryPoints: ["src/index.ts"],
@@ -17,9 +18,17 @@ test("the package is smaller than 3 KiB, minified and gzipped", () => {
     target: "es2020",
     write: false,
   });
-  const bytes = gzipSync(built.outputFiles[0]!.contents, { level: 9 }).length;
+  return built.outputFiles[0]!.contents;
+}
+
+test("the package is smaller than 3 KiB, minified and gzipped", () => {
+  const bytes = gzipSync(build(), { level: 9 }).length;
   expect(bytes).toBeLessThan(3 * 1024);
   expect(bytes, "there is something in it").toBeGreaterThan(1024);
+});
+
+test("the client that an example serves is the present one (else: npm run examples)", () => {
+  expect(read("../../examples/forms/src/client.js") === new TextDecoder().decode(build())).toBe(true);
 });
 
 test("the package needs no other, and is not published yet", () => {

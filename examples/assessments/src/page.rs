@@ -3,18 +3,20 @@
 use crate::Assessment;
 
 /// One key for one wish, however often it is clicked, and however late: the next wish (another
-/// patient, or the page opened again) gets another key. An answer is no reason for a new one, since
-/// the second click of a double click may come after it.
+/// patient, or the page opened again) gets another key, and who comes back to the first patient
+/// finds the first key. An answer is no reason for a new one, since the second click of a double
+/// click may come after it.
 const SCRIPT: &str = r"
 const fresh = () => crypto.randomUUID ? crypto.randomUUID()
   : Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(16).padStart(2, '0')).join('');
-let key = fresh();
+const keys = new Map();
 async function start() {
   const patient = document.querySelector('#patient').value;
+  if (!keys.has(patient)) keys.set(patient, fresh());
   try {
     const reply = await fetch('/assessments', {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key },
+      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': keys.get(patient) },
       body: JSON.stringify({ patient }),
     });
     const text = await reply.text();
@@ -26,7 +28,6 @@ async function start() {
     document.querySelector('#said').textContent = 'No answer: click again, it is safe.';
   }
 }
-document.querySelector('#patient').addEventListener('input', () => { key = fresh(); });
 ";
 
 pub(crate) fn render(assessments: &[Assessment]) -> String {

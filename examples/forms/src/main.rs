@@ -76,7 +76,10 @@ async fn main() -> Result<()> {
         // Optional: forms from before there were tokens go on working.
         practicas = practicas.layer(idempotency.optional());
     }
-    let router = practicas.route("/", get(show)).with_state(app);
+    let router = practicas
+        .route("/", get(show))
+        .route("/client.js", get(page::client))
+        .with_state(app);
 
     let listener = TcpListener::bind(arguments.listen)
         .await

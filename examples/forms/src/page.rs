@@ -1,53 +1,63 @@
-//! The page, as a string.
+//! The page, as a string, and the browser client that it uses.
+
+use axum::{http::header, response::IntoResponse};
 
 use crate::Practica;
 
-/// A token for each time the form is opened, and a new one when it is about another student or day,
-/// and after a success, so that going back to it cannot use a spent one.
-/// A full reload is a new entry.
+/// The project's browser client as it is built, so that the page needs no build and no network:
+/// `npm run examples` in `clients/browser` writes it, and a test there compares the two.
+const CLIENT: &str = include_str!("client.js");
+
+/// The client keeps one key for each student and day until it has an answer, and sends again what
+/// was not answered; after a success the next entry gets another key, so that going back to the page
+/// cannot use a spent one. A full reload is a new entry.
 const SCRIPT: &str = r"
-const fresh = () => {
-  const c = globalThis.crypto;
-  if (c && c.randomUUID) return c.randomUUID();
-  const bytes = new Uint8Array(16);
-  // Old browsers and insecure contexts: better a weak token than none.
-  if (c && c.getRandomValues) c.getRandomValues(bytes);
-  else bytes.forEach((_, i) => { bytes[i] = Math.random() * 256; });
-  return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('');
-};
-const field = name => document.querySelector('#' + name);
-const say = text => { field('said').textContent = text; };
-const names = ['student', 'day', 'patient', 'attachment'];
-let token = fresh();
-for (const name of ['student', 'day']) field(name).addEventListener('change', () => { token = fresh(); });
-for (const name of names) field(name).addEventListener('input', () => { field('save').disabled = false; });
-async function send() {
-  const form = { token };
-  for (const name of names) form[name] = field(name).value;
-  if (!navigator.onLine) return say('Not sent: you are offline.');
-  let reply;
-  try {
-    reply = await fetch('/practicas', {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify(form),
-    });
-  } catch {
-    return say('Maybe saved: the answer is lost. Press save again, it is safe.');
-  }
-  const answer = await reply.json().catch(() => ({}));
-  if (reply.status >= 500 || answer.code === 'REQUEST_IN_PROGRESS')
-    return say('Not saved yet: press save again.');
-  // A refusal is final for this token: what is corrected is another request.
-  if (token === form.token) token = fresh();
-  // The second click of a double click may come after the answer: not with the new token.
-  field('save').disabled = true;
-  if (reply.ok) for (const name of ['patient', 'attachment']) field(name).value = '';
-  say(reply.ok ? 'Saved: ' + answer.id : 'Refused: ' + (answer.code || reply.status));
-  const page = new DOMParser().parseFromString(await (await fetch('/')).text(), 'text/html');
-  field('rows').replaceWith(page.querySelector('#rows'));
+import { createAttempt, submitOnce } from '/client.js';
+const form = document.querySelector('#entry');
+const attempt = createAttempt({
+  identity: () => [form.student.value, form.day.value],
+  onState: async (state, result) => {
+    form.dataset.state = state;
+    const said = await words(state, result);
+    if (state === attempt.state) document.querySelector('#said').textContent = said;
+    if (state === 'saved') form.patient.value = form.attachment.value = '';
+  },
+});
+async function words(state, { outcome, code, response } = {}) {
+  if (state === 'sending') return 'Saving ...';
+  if (state === 'saved') return 'Saved: ' + (await response.json()).id;
+  if (outcome === 'not-sent') return 'Not sent: you are offline.';
+  if (state === 'failed') return 'Refused: ' + (code || response.status);
+  if (code === 'IDEMPOTENCY_KEY_REUSED')
+    return 'Not saved: what you had entered before may be. Look, and open the page again.';
+  return state === 'idle' ? '' : 'Maybe saved: press save again, it is safe.';
 }
+submitOnce(form, attempt, {
+  url: '/practicas',
+  init: () => {
+    const { student, day, patient, attachment } = Object.fromEntries(new FormData(form));
+    // The token is in the header, too; the row's own look-up needs no layer to find it here.
+    const body = { token: attempt.key(), student, day, patient, attachment };
+    return { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
+  },
+  // Somebody waits in front of it. One try takes longer than the server waits for a first sending.
+  maxTries: 3,
+  tryMs: 30000,
+  onResult: async ({ outcome }) => {
+    if (outcome !== 'done') return;
+    const page = new DOMParser().parseFromString(await (await fetch('/')).text(), 'text/html');
+    document.querySelector('#rows').replaceWith(page.querySelector('#rows'));
+  },
+});
+// Another student or day is another entry, with a state of its own.
+form.addEventListener('input', () => { form.dataset.state = attempt.state; });
+form.dataset.state = attempt.state;
 ";
+
+/// Serves the client.
+pub(crate) async fn client() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript")], CLIENT)
+}
 
 pub(crate) fn render(practicas: &[Practica]) -> String {
     let rows: String = practicas
@@ -64,10 +74,12 @@ pub(crate) fn render(practicas: &[Practica]) -> String {
         "<!doctype html><meta charset=utf-8><title>Practice</title>\
          <style>body{{font:16px system-ui;margin:3rem auto;max-width:50rem}}\
          td{{padding:.2rem 2rem .2rem 0}}</style><h1>Practice</h1>\
-         <p><input id=student value=ada> <input id=day value=2025-03-01> \
-         <input id=patient placeholder=patient> <input id=attachment placeholder=attachment> \
-         <button id=save onclick=send()>Save</button><p id=said></p>\
-         <table id=rows>{rows}</table><script>{SCRIPT}</script>"
+         <form id=entry><input name=student value=ada required> \
+         <input name=day value=2025-03-01 required> \
+         <input name=patient placeholder=patient required> \
+         <input name=attachment placeholder=attachment> \
+         <button>Save</button></form><p id=said></p>\
+         <table id=rows>{rows}</table><script type=module>{SCRIPT}</script>"
     )
 }
 
