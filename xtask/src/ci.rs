@@ -5,7 +5,7 @@ use std::{fs, time::Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    chaos, dependencies, features, house,
+    browser, chaos, dependencies, features, house,
     step::{cargo, root, run, step},
     test,
 };
@@ -37,16 +37,21 @@ pub(crate) fn run_checks() -> Result<()> {
     })?;
     step("feature combinations", features::check)?;
     step("all tests", || test::run(&test::Options::default()))?;
+    let skipped = step("browser", || browser::check(browser::Examples::AreBuilt))?;
     step("the Postgres suites on the newest version", || {
         let packages = ["tower-idempotency-postgres", "blackbox"];
         test::run(&test::Options::on_postgres(NEWEST_POSTGRES, &packages))
     })?;
     chaos::check()?;
     step("nothing is left running", nothing_is_left)?;
-    println!(
-        "everything passed in {:.0} s",
-        begun.elapsed().as_secs_f64()
-    );
+    let what = if skipped.is_some() {
+        "the rest"
+    } else {
+        "everything"
+    };
+    println!("{what} passed in {:.0} s", begun.elapsed().as_secs_f64());
+    // Last of all, where it is read.
+    skipped.iter().for_each(browser::Skipped::announce);
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod bounded;
 mod browser;
 mod chaos;
 mod ci;
@@ -46,10 +47,11 @@ enum Command {
     /// Measures the layer beside other designs, other projects' layers, and what Postgres can do.
     #[command(disable_help_flag = true)]
     Bench(bench::Options),
-    /// Tests the browser client in Node, and with quickstart's page in Chromium.
+    /// Tests the browser client in Node, and in Chromium with the pages of the examples.
     ///
-    /// Needs Node and npm, and Chromium for the second half; says `SKIPPED` for what it cannot run.
-    /// Installs Chromium where `CI` is set and apt may be used.
+    /// Takes Node, npm and Chromium (or what `CHROMIUM` names) where they are, and installs them
+    /// where this is root and there is apt. Says `SKIPPED` loudly for what it cannot run, and fails
+    /// then if `REQUIRE_BROWSER=1`.
     Browser,
     /// Runs what CI runs: formatting, lints, documentation, features, rules, and all tests.
     Ci,
@@ -62,7 +64,11 @@ fn main() -> Result<()> {
         Command::Chaos(options) => chaos::run_chaos(&options),
         Command::Instructions(options) => instructions::run_counts(&options),
         Command::Bench(options) => bench::run_bench(&options),
-        Command::Browser => browser::check(),
+        Command::Browser => {
+            let skipped = browser::check(browser::Examples::Build)?;
+            skipped.iter().for_each(browser::Skipped::announce);
+            Ok(())
+        }
         Command::Ci => ci::run_checks(),
     }
 }

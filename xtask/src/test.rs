@@ -67,7 +67,7 @@ fn provide_faketime() {
 }
 
 /// A folder for everything that tests leave, inside of target/.
-fn temporary_folder() -> Result<PathBuf> {
+pub(crate) fn temporary_folder() -> Result<PathBuf> {
     let folder = root()
         .join("target")
         .join("tmp")
