@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 
 use self::node::Node;
 use crate::{
@@ -57,6 +57,10 @@ pub(crate) fn check(examples: Examples) -> Result<Option<Skipped>> {
     checked
 }
 
+fn skipped(what: &str, why: &Error) -> Option<Skipped> {
+    Some(Skipped(format!("{what}{why:#}").trim_end().to_owned()))
+}
+
 fn is_required() -> bool {
     env::var_os("REQUIRE_BROWSER").is_some_and(|value| !value.is_empty() && value != "0")
 }
@@ -64,20 +68,20 @@ fn is_required() -> bool {
 fn run_all(examples: Examples, temporary: &Path) -> Result<Option<Skipped>> {
     let node = match Node::provide(temporary) {
         Ok(node) => node,
-        Err(missing) => return Ok(Some(Skipped(format!("{missing:#}")))),
+        Err(missing) => return Ok(skipped("", &missing)),
     };
     if let Err(error) = step("install what the browser client is tested with", || {
         node.install(temporary)
     }) {
-        let error = format!("{error:#}");
+        let said = format!("{error:#}");
         // The registry may be out of reach; a lock file that does not fit is a mistake.
         if ["EUSAGE", "EINTEGRITY"]
             .iter()
-            .any(|code| error.contains(code))
+            .any(|code| said.contains(code))
         {
-            bail!(error);
+            return Err(error);
         }
-        return Ok(Some(Skipped(error)));
+        return Ok(skipped("", &error));
     }
     for (name, script) in [
         ("types of the browser client", "check"),
@@ -86,13 +90,12 @@ fn run_all(examples: Examples, temporary: &Path) -> Result<Option<Skipped>> {
     ] {
         step(name, || Node::run(&mut node.script(script)))?;
     }
-    let chromium = match chromium::provide(temporary) {
-        Ok(chromium) => chromium,
-        Err(missing) => {
-            return Ok(Some(Skipped(format!(
-                "only those in Node ran: {missing:#}"
-            ))));
-        }
+    let chromium = match chromium::named(temporary)? {
+        Some(named) => named,
+        None => match chromium::provide(temporary) {
+            Ok(found) => found,
+            Err(missing) => return Ok(skipped("only those in Node ran: ", &missing)),
+        },
     };
     let programs = programs(examples)?;
     step("tests in Chromium", || {

@@ -21,6 +21,8 @@ export default async function startBrowser(project: TestProject): Promise<() => 
       "--disable-component-update",
       "--disable-sync",
     ],
+    // The path of its socket has to be short. Its profile is in the TMPDIR of the tests.
+    env: { ...process.env, TMPDIR: "/tmp" },
     // Forms that the browser keeps and brings back are what some tests are about.
     ignoreDefaultArgs: ["--disable-back-forward-cache"],
   });

@@ -12,11 +12,11 @@ use crate::{
 /// How long the lists of packages may take.
 const UPDATE: Duration = Duration::from_secs(120);
 
-/// How long packages may take.
+/// How long a package may take, with what it needs.
 const INSTALL: Duration = Duration::from_secs(400);
 
-/// Installs packages if this is root and there is apt.
-pub(super) fn install(packages: &[&str], temporary: &Path) -> Result<()> {
+/// Installs a package if this is root and there is apt.
+pub(super) fn install(package: &str, temporary: &Path) -> Result<()> {
     if !is_on_path("apt-get") {
         bail!("there is no apt-get");
     }
@@ -24,14 +24,14 @@ pub(super) fn install(packages: &[&str], temporary: &Path) -> Result<()> {
         bail!("apt-get needs root");
     }
     let log = temporary.join("apt.log");
-    step(&format!("install {}", packages.join(", ")), || {
+    step(&format!("install {package}"), || {
         let mut update = Command::new("apt-get");
         // The lists of packages may be too old; what is in them may also do.
         let _ = run_quietly(UPDATE, &log, update.args(["update", "-q"]));
         let mut install = Command::new("apt-get");
         install.args(["install", "-y", "-q", "--no-install-recommends"]);
         install.env("DEBIAN_FRONTEND", "noninteractive");
-        run_quietly(INSTALL, &log, install.args(packages)).context("apt-get install")
+        run_quietly(INSTALL, &log, install.arg(package)).context("apt-get install")
     })
 }
 

@@ -23,15 +23,21 @@ const NAMES: [&str; 4] = [
 /// How long it may take to say its version.
 const VERSION: Duration = Duration::from_secs(60);
 
-/// Takes the one that `CHROMIUM` names, or one on the path, or the system's package.
+/// Takes the one that `CHROMIUM` names; one that does not run is a mistake.
+pub(super) fn named(temporary: &Path) -> Result<Option<PathBuf>> {
+    let named = env::var_os("CHROMIUM").map(PathBuf::from);
+    let named = named.map(|chromium| runs(chromium, temporary));
+    named
+        .transpose()
+        .context("CHROMIUM names what does not run")
+}
+
+/// Takes one on the path, or installs the system's package.
 pub(super) fn provide(temporary: &Path) -> Result<PathBuf> {
-    if let Some(named) = env::var_os("CHROMIUM") {
-        return runs(PathBuf::from(named), temporary).context("CHROMIUM names what does not run");
-    }
     if let Some(found) = find(temporary) {
         return Ok(found);
     }
-    let installed = apt::install(&["chromium"], temporary);
+    let installed = apt::install("chromium", temporary);
     installed.context("there is no Chromium: install it, or name it in CHROMIUM")?;
     find(temporary).context("apt-get installed a Chromium that does not run")
 }

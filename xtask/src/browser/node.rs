@@ -38,14 +38,13 @@ impl Node {
         let there = Self {
             path: env::var_os("PATH").unwrap_or_default(),
         };
-        let missing: Vec<_> = [("node", "nodejs"), ("npm", "npm")]
-            .into_iter()
-            .filter(|(program, _)| !apt::is_on_path(program))
-            .map(|(_, package)| package)
-            .collect();
-        if !missing.is_empty() {
-            apt::install(&missing, temporary)
-                .context("there are no Node and npm: install Node 20.19 or newer")?;
+        // One after the other: some packages of Node bring an npm, and exclude the other one.
+        for (program, package) in [("node", "nodejs"), ("npm", "npm")] {
+            if !apt::is_on_path(program) {
+                apt::install(package, temporary).with_context(|| {
+                    format!("there is no {program}: install Node 20.19 or newer, and npm")
+                })?;
+            }
         }
         let Err(too_old) = there.check() else {
             return Ok(there);
