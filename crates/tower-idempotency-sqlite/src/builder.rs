@@ -30,6 +30,8 @@ pub struct SqliteStoreBuilder {
     pub(crate) operation_timeout: Duration,
     pub(crate) readers: u32,
     pub(crate) flushes: bool,
+    pub(crate) batching: bool,
+    pub(crate) max_queued_claims: usize,
 }
 
 impl SqliteStoreBuilder {
@@ -39,6 +41,8 @@ impl SqliteStoreBuilder {
             operation_timeout: Duration::from_secs(5),
             readers: 4,
             flushes: true,
+            batching: true,
+            max_queued_claims: 16_384,
         }
     }
 
@@ -54,6 +58,30 @@ impl SqliteStoreBuilder {
     /// Reads on so many connections. Default: 4. Each has a thread of its own.
     pub const fn readers(mut self, readers: u32) -> Self {
         self.readers = readers;
+        self
+    }
+
+    /// Says whether claims, completions, renewals and releases that are in flight together share a
+    /// commit. Default: they do.
+    ///
+    /// Nobody waits for company: a batch is what arrived while the one before it was written, and
+    /// a lone operation goes at once. Every answer still comes after its commit. Without batches,
+    /// each operation waits for the disk by itself, and for everybody before it.
+    pub const fn batching(mut self, batching: bool) -> Self {
+        self.batching = batching;
+        self
+    }
+
+    /// Bounds how many claims wait for a batch. Default: 16,384.
+    ///
+    /// One more is refused at once, as by a store that is full: the request is answered 503.
+    /// Completions, renewals and releases wait besides; there are no more of them than executions.
+    ///
+    /// A claim takes about a kilobyte. Choose what the disk can take within
+    /// [`operation_timeout`](Self::operation_timeout): those behind it would time out anyway,
+    /// and keep others waiting.
+    pub const fn max_queued_claims(mut self, claims: usize) -> Self {
+        self.max_queued_claims = claims;
         self
     }
 

@@ -1,32 +1,47 @@
 //! Claiming.
 
-use sqlx::Executor;
-use tower_idempotency_core::{
-    Attempt, Claim, ClaimRequest, Judgement, LeaseToken, Retention, Takeable,
-};
+use std::sync::Arc;
 
-use crate::{row, shared::Shared, sql};
+use tower_idempotency_core::{Attempt, Claim, ClaimRequest, Judgement, RawClaim};
+
+use crate::{
+    operation::{Answer, Operation},
+    row,
+    shared::Shared,
+    sql,
+};
 
 /// How often a claim looks again after it lost a race, before it answers "in progress".
 const ROUNDS: u32 = 8;
 
 /// Claims the key: a look, and a guarded write only if the look says that there is something to
-/// take.
-pub(crate) async fn claim(shared: &Shared, request: &ClaimRequest) -> sqlx::Result<Claim<Attempt>> {
+/// take. Whoever finds a record does not wait for those that write.
+pub(crate) async fn claim(
+    shared: &Shared,
+    request: &Arc<ClaimRequest>,
+) -> sqlx::Result<Claim<Attempt>> {
     for _ in 0..ROUNDS {
-        let find = sqlx::query(sql::FIND).bind(request.id.as_bytes().as_slice());
-        let Some(found) = shared.readers.fetch_optional(find).await? else {
-            if insert(shared, request).await? {
-                return Ok(Claim::Acquired(Attempt::FIRST));
-            }
-            continue;
+        let found = match look(shared, request).await? {
+            Some(found) => found,
+            None => match shared
+                .write(Operation::Claim(Arc::downgrade(request)))
+                .await?
+            {
+                Answer::Made => return Ok(Claim::Acquired(Attempt::FIRST)),
+                Answer::Found(found) => found,
+                _ => continue,
+            },
         };
-        let judgement = row::claim(&found)?.judge(request);
-        let (seen, because) = match judgement.map_err(row::undecodable)? {
+        let (seen, because) = match found.judge(request).map_err(row::undecodable)? {
             Judgement::Answer(claim) => return Ok(claim),
             Judgement::TakeOver { seen, because } => (seen, because),
         };
-        if let Some(attempt) = take_over(shared, request, seen, because).await? {
+        let take_over = Operation::TakeOver {
+            request: Arc::downgrade(request),
+            seen,
+            because,
+        };
+        if let Answer::TakenOver(attempt) = shared.write(take_over).await? {
             return Ok(Claim::Acquired(attempt));
         }
     }
@@ -36,39 +51,8 @@ pub(crate) async fn claim(shared: &Shared, request: &ClaimRequest) -> sqlx::Resu
     })
 }
 
-async fn insert(shared: &Shared, request: &ClaimRequest) -> sqlx::Result<bool> {
-    let fingerprint = request.fingerprint.to_bytes();
-    let inserted = sqlx::query(sql::INSERT)
-        .bind(request.id.as_bytes().as_slice())
-        .bind(request.token.as_bytes().as_slice())
-        .bind(fingerprint.as_slice())
-        .bind(request.scope.namespace())
-        .bind(request.scope.principal())
-        .bind(request.scope.route())
-        .bind(request.key.as_str())
-        .bind(Retention::For(request.lease).milliseconds())
-        .bind(request.abandoned_retention().milliseconds())
-        .execute(&shared.writer)
-        .await?;
-    Ok(inserted.rows_affected() == 1)
-}
-
-async fn take_over(
-    shared: &Shared,
-    request: &ClaimRequest,
-    seen: LeaseToken,
-    because: Takeable,
-) -> sqlx::Result<Option<Attempt>> {
-    let fingerprint = request.fingerprint.to_bytes();
-    let row = sqlx::query(sql::TAKE_OVER)
-        .bind(request.id.as_bytes().as_slice())
-        .bind(request.token.as_bytes().as_slice())
-        .bind(fingerprint.as_slice())
-        .bind(seen.as_bytes().as_slice())
-        .bind(because.as_str())
-        .bind(Retention::For(request.lease).milliseconds())
-        .bind(request.abandoned_retention().milliseconds())
-        .fetch_optional(&shared.writer)
-        .await?;
-    row.as_ref().map(row::attempt).transpose()
+async fn look(shared: &Shared, request: &ClaimRequest) -> sqlx::Result<Option<RawClaim>> {
+    let find = sqlx::query(sql::FIND).bind(request.id.as_bytes().as_slice());
+    let row = find.fetch_optional(&shared.readers).await?;
+    row.as_ref().map(row::claim).transpose()
 }

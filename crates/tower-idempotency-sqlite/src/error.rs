@@ -3,17 +3,37 @@
 use sqlx::Error;
 use tower_idempotency_core::{StoreError, StoreErrorKind};
 
+use crate::batch::{Stuck, original};
+
 /// Wraps an error of the driver.
 pub(crate) fn store_error(error: Error) -> StoreError {
     StoreError::new(kind(&error), error)
 }
 
-/// Tells whether another connection was in the way, in a case for which SQLite does not wait.
-pub(crate) fn is_busy(error: &Error) -> bool {
-    matches!(primary_code(error), Some(5 | 6))
+/// Tells whether trying again at once can help: another connection was in the way, in a case for
+/// which SQLite does not wait, or a batch came to the end of its bound.
+pub(crate) fn is_passing(error: &Error) -> bool {
+    let error = original(error);
+    matches!(error, Error::PoolTimedOut)
+        || matches!(primary_code(error), Some(5 | 6))
+        || Stuck::kind(error) == Some(StoreErrorKind::Timeout)
+}
+
+/// Tells whether SQLite has refused a statement for the sake of its own data, or has run it and
+/// found a record that nobody can read. Then the transaction around it goes on.
+pub(crate) fn is_of_one(error: &Error) -> bool {
+    match error {
+        Error::ColumnDecode { .. } | Error::Decode(_) => true,
+        // TOOBIG, CONSTRAINT, MISMATCH
+        error => matches!(primary_code(error), Some(18..=20)),
+    }
 }
 
 fn kind(error: &Error) -> StoreErrorKind {
+    let error = original(error);
+    if let Some(kind) = Stuck::kind(error) {
+        return kind;
+    }
     match error {
         Error::PoolTimedOut => StoreErrorKind::Timeout,
         Error::PoolClosed | Error::WorkerCrashed | Error::Io(_) => StoreErrorKind::Unavailable,

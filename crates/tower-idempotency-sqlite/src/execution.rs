@@ -1,17 +1,19 @@
 use std::{fmt, sync::Arc};
 
 use http::Extensions;
-use sqlx::{
-    Sqlite,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteQueryResult},
-};
 use tower_idempotency_core::{
     Attempt, ClaimRequest, Completed, Execution, LeaseToken, RecordId, RecordState, Release,
     Renewal, Retention, Settled, Standing, StepJournal, StoreError,
 };
 
-use crate::{fence::SqliteFence, resolve, shared::Shared, sql, steps::SqliteSteps};
+use crate::{
+    fence::SqliteFence,
+    operation::{Answer, Change, End, Operation},
+    resolve,
+    shared::Shared,
+    sql,
+    steps::SqliteSteps,
+};
 
 /// Names one execution to every statement that must be its owner's.
 #[derive(Clone)]
@@ -19,21 +21,6 @@ pub(crate) struct Owner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: RecordId,
     pub(crate) token: LeaseToken,
-}
-
-/// Keeps a response, if the owner still is.
-pub(crate) fn complete<'q>(
-    owner: &'q Owner,
-    completed: &'q Completed,
-) -> Query<'q, Sqlite, SqliteArguments> {
-    let response = &completed.response;
-    sqlx::query(sql::COMPLETE)
-        .bind(owner.id.as_bytes().as_slice())
-        .bind(owner.token.as_bytes().as_slice())
-        .bind(completed.retention.milliseconds())
-        .bind(response.status().as_u16())
-        .bind(response.head())
-        .bind(response.body().map(AsRef::<[u8]>::as_ref))
 }
 
 /// The lease on a record of a [`SqliteStore`](crate::SqliteStore).
@@ -64,42 +51,44 @@ impl SqliteExecution {
         SqliteFence(self.owner.clone())
     }
 
+    /// Changes the record; returns whether it did. If not, it is another's.
+    async fn end(&self, change: Change) -> sqlx::Result<bool> {
+        let end = Operation::End(End {
+            id: self.owner.id,
+            token: self.owner.token,
+            change,
+        });
+        let answer = self.owner.shared.write(end).await?;
+        Ok(matches!(answer, Answer::Changed))
+    }
+
     async fn renew_once(&self) -> sqlx::Result<Renewal> {
-        let renewed = sqlx::query(sql::RENEW)
-            .bind(self.owner.id.as_bytes().as_slice())
-            .bind(self.owner.token.as_bytes().as_slice())
-            .bind(self.lease_ms)
-            .bind(self.abandoned_ms)
-            .execute(&self.owner.shared.writer)
-            .await?;
-        Ok(if renewed.rows_affected() == 1 {
+        let renew = Change::Renew {
+            lease_ms: self.lease_ms,
+            abandoned_ms: self.abandoned_ms,
+        };
+        Ok(if self.end(renew).await? {
             Renewal::Renewed
         } else {
             Renewal::Lost
         })
     }
 
-    async fn complete_once(&self, completed: &Completed) -> sqlx::Result<Settled> {
-        let done = complete(&self.owner, completed)
-            .execute(&self.owner.shared.writer)
-            .await?;
-        self.settled(&done, RecordState::Completed).await
+    async fn complete_once(&self, completed: &Arc<Completed>) -> sqlx::Result<Settled> {
+        let done = self.end(Change::Complete(Arc::clone(completed))).await?;
+        self.settled(done, RecordState::Completed).await
     }
 
     async fn release_once(&self, release: &Release) -> sqlx::Result<Settled> {
-        let query = match release {
-            Release::Failed(failure) => sqlx::query(sql::FAIL)
-                .bind(self.owner.id.as_bytes().as_slice())
-                .bind(self.owner.token.as_bytes().as_slice())
-                .bind(self.failed_ms)
-                .bind(failure.category.as_str())
-                .bind(&*failure.error),
-            Release::Free => sqlx::query(sql::FREE)
-                .bind(self.owner.id.as_bytes().as_slice())
-                .bind(self.owner.token.as_bytes().as_slice()),
+        let change = match release {
+            Release::Failed(failure) => Change::Fail {
+                kept_ms: self.failed_ms,
+                failure: failure.clone(),
+            },
+            Release::Free => Change::Free,
         };
-        let done = query.execute(&self.owner.shared.writer).await?;
-        if done.rows_affected() == 0 && *release == Release::Free {
+        let done = self.end(change).await?;
+        if !done && *release == Release::Free {
             // An earlier try may have done it: a key that is free is as asked.
             return Ok(
                 match resolve::find(&self.owner.shared, &self.owner.id).await? {
@@ -108,21 +97,18 @@ impl SqliteExecution {
                 },
             );
         }
-        self.settled(&done, RecordState::Failed).await
+        self.settled(done, RecordState::Failed).await
     }
 
     /// Reads the result of a statement that was to bring the record into `state`.
     ///
     /// If it changed nothing, an earlier try whose acknowledgement was lost may have.
-    async fn settled(&self, done: &SqliteQueryResult, state: RecordState) -> sqlx::Result<Settled> {
-        if done.rows_affected() == 1 {
-            return Ok(Settled::Applied);
-        }
-        Ok(if self.state().await?.as_deref() == Some(state.as_str()) {
-            Settled::Applied
+    async fn settled(&self, done: bool, state: RecordState) -> sqlx::Result<Settled> {
+        if done || self.state().await?.as_deref() == Some(state.as_str()) {
+            Ok(Settled::Applied)
         } else {
-            Settled::Stale
-        })
+            Ok(Settled::Stale)
+        }
     }
 
     /// Says where this execution's record is; `None` if it is no longer this execution's.
@@ -167,9 +153,10 @@ impl Execution for SqliteExecution {
     }
 
     async fn complete(&mut self, completed: &Completed) -> Result<Settled, StoreError> {
+        let completed = Arc::new(completed.clone());
         self.owner
             .shared
-            .bounded(|| self.complete_once(completed))
+            .bounded(|| self.complete_once(&completed))
             .await
     }
 

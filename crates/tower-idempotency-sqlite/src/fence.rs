@@ -6,10 +6,7 @@ use sqlx::{AssertSqlSafe, Database, Executor, Sqlite, SqliteConnection, Transact
 use sqlx_core::transaction::{TransactionManager, begin_ansi_transaction_sql};
 use tower_idempotency_core::{Completed, FencedTransaction, Settled, StoreError, StoreErrorKind};
 
-use crate::{
-    error,
-    execution::{Owner, complete},
-};
+use crate::{error, execution::Owner, operation::complete};
 
 /// The fence of one execution: what a transaction on the store's file is completed with.
 ///
@@ -44,7 +41,8 @@ impl FencedTransaction<SqliteFence> for Transaction<'_, Sqlite> {
                        SQLite has rolled it back after an error, or the handler has ended it";
             return Err(StoreError::new(StoreErrorKind::Internal, why));
         }
-        match complete(&fence.0, completed).execute(&mut **self).await {
+        let complete = complete(&fence.0.id, &fence.0.token, completed);
+        match complete.execute(&mut **self).await {
             Ok(done) if done.rows_affected() == 1 => Ok(Settled::Applied),
             Ok(_) => {
                 spoil(self).await?;

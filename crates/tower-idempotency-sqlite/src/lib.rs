@@ -74,12 +74,14 @@
 //! The clock is the host's, so a step of it moves leases and expiry.
 //! In-memory databases are refused: use `tower-idempotency-memory`.
 
+mod batch;
 mod builder;
 mod claim;
 mod error;
 mod execution;
 mod fence;
 mod open;
+mod operation;
 mod resolve;
 mod row;
 mod shared;

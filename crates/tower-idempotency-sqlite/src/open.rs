@@ -8,14 +8,17 @@ use sqlx::{
 };
 use tower_idempotency_core::StoreError;
 
-use crate::{SqliteStore, SqliteStoreBuilder, shared::Shared, sql};
+use crate::{SqliteStore, SqliteStoreBuilder, batch::Batches, shared::Shared, sql};
 
 /// Opens both pools and creates the table, within the store's bound.
 pub(crate) async fn open(builder: SqliteStoreBuilder) -> Result<SqliteStore, StoreError> {
     let bound = builder.operation_timeout;
     let options = options(&builder);
+    let writer = pool(options.clone(), 1, bound);
+    let batches = || Batches::new(writer.clone(), bound, builder.max_queued_claims);
     let shared = Shared {
-        writer: pool(options.clone(), 1, bound),
+        batches: builder.batching.then(batches),
+        writer,
         readers: pool(options.pragma("query_only", "ON"), builder.readers, bound),
         operation_timeout: bound,
     };

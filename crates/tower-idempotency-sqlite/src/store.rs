@@ -105,9 +105,10 @@ impl Store for SqliteStore {
     type Execution = SqliteExecution;
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim<SqliteExecution>, StoreError> {
+        let owned = Arc::new(request.clone());
         let claim = self
             .shared
-            .bounded(|| claim::claim(&self.shared, request))
+            .bounded(|| claim::claim(&self.shared, &owned))
             .await?;
         Ok(claim.map(|attempt| SqliteExecution::new(Arc::clone(&self.shared), request, attempt)))
     }
