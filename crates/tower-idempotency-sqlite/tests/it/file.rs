@@ -3,20 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
+use sqlx::{AssertSqlSafe, Executor};
 use tower_idempotency_core::{Claim, Store, StoreErrorKind};
 use tower_idempotency_sqlite::SqliteStore;
 use tower_idempotency_testkit::run;
 
-use crate::support::{Folder, Sqlite, acquire, complete, request, sqlite};
-
-/// Opens the file beside the store and takes the write lock.
-async fn lock(sqlite: &Sqlite) -> SqliteConnection {
-    let url = format!("sqlite://{}", sqlite.folder.file().display());
-    let mut locker = SqliteConnection::connect(&url).await.unwrap();
-    locker.execute("BEGIN IMMEDIATE").await.unwrap();
-    locker
-}
+use crate::support::{Folder, acquire, complete, lock, request, sqlite};
 
 #[test]
 fn records_survive_reopening() {

@@ -8,12 +8,12 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use tower_idempotency_core::{
     Claim, ClaimRequest, Completed, Execution, Fingerprint, IdempotencyKey, RecordId, Retention,
     Scope, Settled, Store, StoredResponse,
 };
-use tower_idempotency_sqlite::{SqliteExecution, SqliteStore};
+use tower_idempotency_sqlite::{SqliteExecution, SqliteStore, SqliteStoreBuilder};
 use tower_idempotency_testkit::Harness;
 
 /// A folder that goes when the test ends.
@@ -53,9 +53,26 @@ pub(crate) struct Sqlite {
 }
 
 pub(crate) async fn sqlite() -> Sqlite {
+    sqlite_with(|builder| builder).await
+}
+
+pub(crate) async fn sqlite_with(
+    set: impl FnOnce(SqliteStoreBuilder) -> SqliteStoreBuilder,
+) -> Sqlite {
     let folder = Folder::new();
-    let store = SqliteStore::open(folder.file()).await.unwrap();
+    let store = set(SqliteStore::builder(folder.file()))
+        .open()
+        .await
+        .unwrap();
     Sqlite { store, folder }
+}
+
+/// Opens the file beside the store and takes the write lock.
+pub(crate) async fn lock(sqlite: &Sqlite) -> SqliteConnection {
+    let url = format!("sqlite://{}", sqlite.folder.file().display());
+    let mut locker = SqliteConnection::connect(&url).await.unwrap();
+    locker.execute("BEGIN IMMEDIATE").await.unwrap();
+    locker
 }
 
 impl Sqlite {
