@@ -29,7 +29,8 @@ pub(crate) async fn claim(
             {
                 Answer::Made => return Ok(Claim::Acquired(Attempt::FIRST)),
                 Answer::Found(found) => found,
-                _ => continue,
+                // Somebody gave the key up between the two.
+                Answer::Unchanged | Answer::Changed | Answer::TakenOver(_) => continue,
             },
         };
         let (seen, because) = match found.judge(request).map_err(row::undecodable)? {

@@ -23,6 +23,19 @@
 //! Every write names the token that it saw or owns; SQLite lets one writer at a time in.
 //! Only SQLite's own clock judges.
 //!
+//! # Batches
+//!
+//! Claims, completions, renewals and releases that are in flight together go in one transaction,
+//! and wait for the disk once. Nobody waits for company: what arrives while a batch is written is
+//! the next one, and a lone operation goes at once, by the statement that it would be anyway.
+//!
+//! Every answer comes after its commit, so nothing is less durable. An operation that SQLite
+//! refuses fails alone. A claim whose caller goes away while it waits for its batch is not made.
+//! Sweeps, the transactions of handlers and other processes have their turn between two batches.
+//!
+//! [`max_queued_claims`](SqliteStoreBuilder::max_queued_claims) bounds what waits;
+//! [`batching(false)`](SqliteStoreBuilder::batching) gives every operation a commit of its own.
+//!
 //! # Effect and response in one commit
 //!
 //! A handler whose effects are in the same file calls `Idempotency::complete_in` at the end of its
