@@ -7,7 +7,12 @@ use crate::batch::{Stuck, original};
 
 /// Wraps an error of the driver.
 pub(crate) fn store_error(error: Error) -> StoreError {
-    StoreError::new(kind(&error), error)
+    let kind = kind(&error);
+    match error {
+        // It is no error of that driver: what is in it speaks for itself.
+        Error::AnyDriverError(inner) => StoreError::new(kind, inner),
+        error => StoreError::new(kind, error),
+    }
 }
 
 /// Tells whether trying again at once can help: another connection was in the way, in a case for

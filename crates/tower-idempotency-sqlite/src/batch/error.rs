@@ -109,7 +109,10 @@ mod tests {
         for (error, kind) in kinds {
             let text = error.to_string();
             let copy = of_batch(BatchError::Failed(error.into()));
-            assert_eq!(store_error(copy).kind(), kind, "{text}");
+            let copy = store_error(copy);
+            assert_eq!(copy.kind(), kind, "{text}");
+            let source = copy.source().map(ToString::to_string);
+            assert!(source.is_some_and(|source| text.ends_with(&source)));
         }
     }
 }
