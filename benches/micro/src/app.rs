@@ -61,9 +61,9 @@ impl App {
         let kept = Router::new().route("/kept", post(pay)).layer(replayed);
         let mut app = Self {
             runtime,
-            bare: handlers.clone(),
-            layered: handlers.clone().layer(layer_fn(PassThrough)),
-            covered: handlers.layer(layer).merge(kept),
+            bare: as_served(handlers.clone()),
+            layered: as_served(handlers.clone().layer(layer_fn(PassThrough))),
+            covered: as_served(handlers.layer(layer).merge(kept)),
             store,
             next: 1,
         };
@@ -148,6 +148,12 @@ impl<R, S: Service<R>> Service<R> for PassThrough<S> {
     fn call(&mut self, request: R) -> S::Future {
         self.0.call(request)
     }
+}
+
+/// Turns the handlers into services once and for all, as `axum::serve` does; a router that still
+/// waits for its state does that for every request.
+fn as_served(router: Router) -> Router {
+    router.with_state(())
 }
 
 async fn pay(body: Bytes) -> (StatusCode, [(header::HeaderName, &'static str); 2], Bytes) {

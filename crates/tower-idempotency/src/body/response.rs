@@ -26,7 +26,7 @@ pin_project! {
         // The inner service's body, untouched.
         Inner { #[pin] body: B },
         // Bytes that are here already, then trailers if the inner service sent some.
-        Whole { data: Bytes, trailers: Option<HeaderMap> },
+        Whole { data: Bytes, trailers: Option<Box<HeaderMap>> },
         // What the layer read before it saw that it would not keep the body, then the rest.
         Resumed { prefix: VecDeque<Bytes>, rest: Pin<Box<B>> },
         // What came before the inner body broke off, then its error.
@@ -41,7 +41,7 @@ impl<B: Body> ResponseBody<B> {
         }
     }
 
-    pub(crate) const fn whole(data: Bytes, trailers: Option<HeaderMap>) -> Self {
+    pub(crate) const fn whole(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         Self {
             kind: Kind::Whole { data, trailers },
         }
@@ -119,14 +119,14 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
 
 fn next_of<E>(
     data: &mut Bytes,
-    trailers: &mut Option<HeaderMap>,
+    trailers: &mut Option<Box<HeaderMap>>,
 ) -> Option<Result<Frame<Bytes>, E>> {
     if data.has_remaining() {
         return Some(Ok(Frame::data(std::mem::take(data))));
     }
     trailers
         .take()
-        .map(|trailers| Ok(Frame::trailers(trailers)))
+        .map(|trailers| Ok(Frame::trailers(*trailers)))
 }
 
 fn length(prefix: &VecDeque<Bytes>) -> u64 {

@@ -2,16 +2,19 @@
 
 use std::{collections::VecDeque, pin::Pin};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Response, header::CONTENT_TYPE, response::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 
+use super::pieces::Pieces;
 use crate::ResponseBody;
 
 /// A response as far as it was read.
+///
+/// What is large of it is behind pointers: it is moved through several futures.
 pub(super) struct Captured<B: Body> {
-    pub(super) head: Parts,
+    pub(super) head: Box<Parts>,
     pub(super) body: CapturedBody<B>,
 }
 
@@ -20,7 +23,7 @@ pub(super) enum CapturedBody<B: Body> {
     /// To its end, within the cap.
     Whole {
         data: Bytes,
-        trailers: Option<HeaderMap>,
+        trailers: Option<Box<HeaderMap>>,
     },
     /// Not to its end: it is a stream, or over the cap.
     Unfinished {
@@ -36,22 +39,27 @@ pub(super) enum CapturedBody<B: Body> {
 
 impl<B: Body<Data = Bytes>> Captured<B> {
     /// Reads up to `cap` bytes of the body.
-    pub(super) async fn read(response: Response<B>, cap: usize) -> Self {
+    pub(super) fn read(response: Response<B>, cap: usize) -> impl Future<Output = Self> {
         let (head, body) = response.into_parts();
-        let body = if is_stream(&head) || body.size_hint().lower() > cap as u64 {
-            CapturedBody::Unfinished {
-                prefix: VecDeque::new(),
-                rest: Box::pin(body),
-            }
-        } else if body.is_end_stream() {
-            CapturedBody::Whole {
-                data: Bytes::new(),
-                trailers: None,
-            }
-        } else {
-            read_body(body, cap).await
-        };
-        Self { head, body }
+        let head = Box::new(head);
+        let is_kept = !is_stream(&head) && body.size_hint().lower() <= cap as u64;
+        let body = Box::pin(body);
+        async move {
+            let body = if !is_kept {
+                CapturedBody::Unfinished {
+                    prefix: VecDeque::new(),
+                    rest: body,
+                }
+            } else if body.is_end_stream() {
+                CapturedBody::Whole {
+                    data: Bytes::new(),
+                    trailers: None,
+                }
+            } else {
+                read_body(body, cap).await
+            };
+            Self { head, body }
+        }
     }
 
     /// Gives the client what the handler sent, byte for byte.
@@ -61,47 +69,34 @@ impl<B: Body<Data = Bytes>> Captured<B> {
             CapturedBody::Unfinished { prefix, rest } => ResponseBody::resumed(prefix, rest),
             CapturedBody::Broken { prefix, error } => ResponseBody::broken(prefix, error),
         };
-        Response::from_parts(self.head, body)
+        Response::from_parts(*self.head, body)
     }
 }
 
-async fn read_body<B: Body<Data = Bytes>>(body: B, cap: usize) -> CapturedBody<B> {
-    let mut rest = Box::pin(body);
-    let mut prefix = VecDeque::new();
+async fn read_body<B: Body<Data = Bytes>>(mut rest: Pin<Box<B>>, cap: usize) -> CapturedBody<B> {
+    let mut pieces = Pieces::default();
     let mut trailers = None;
-    let mut length = 0;
     while let Some(frame) = rest.frame().await {
         let frame = match frame {
             Ok(frame) => frame,
-            Err(error) => return CapturedBody::Broken { prefix, error },
+            Err(error) => {
+                let prefix = pieces.into_list();
+                return CapturedBody::Broken { prefix, error };
+            }
         };
         match frame.into_data() {
-            Ok(data) => {
-                length += data.len();
-                prefix.push_back(data);
-            }
-            Err(frame) => trailers = frame.into_trailers().ok(),
+            Ok(data) => pieces.push(data),
+            Err(frame) => trailers = frame.into_trailers().ok().map(Box::new),
         }
-        if length > cap {
+        if pieces.length() > cap {
+            let prefix = pieces.into_list();
             return CapturedBody::Unfinished { prefix, rest };
         }
     }
     CapturedBody::Whole {
-        data: joined(prefix, length),
+        data: pieces.joined(),
         trailers,
     }
-}
-
-/// Puts the pieces together; one piece, the usual case, is not copied.
-fn joined(mut pieces: VecDeque<Bytes>, length: usize) -> Bytes {
-    if pieces.len() <= 1 {
-        return pieces.pop_front().unwrap_or_default();
-    }
-    let mut whole = BytesMut::with_capacity(length);
-    for piece in pieces {
-        whole.extend_from_slice(&piece);
-    }
-    whole.freeze()
 }
 
 /// Tells whether the body has to reach the client while it is being made.

@@ -23,6 +23,7 @@ mod fenced;
 mod heartbeat;
 mod issued;
 mod later;
+mod pieces;
 mod poll;
 mod read;
 mod replay;

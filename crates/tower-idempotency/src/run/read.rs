@@ -1,9 +1,12 @@
 //! Reading the request's body.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use http_body::Body;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError};
 
+use super::pieces::Pieces;
 use crate::{BoxError, Problem, ProblemCode, admission, shared::Shared};
 
 /// Reads the whole body, up to the cap.
@@ -14,15 +17,25 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let limited = Limited::new(body, shared.settings.max_request_bytes);
-    match std::pin::pin!(limited).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if is_too_long(&*error) => Err(admission::too_large(shared)),
-        Err(_) => Err(shared.problem(ProblemCode::RequestBodyUnreadable)),
+    let mut body = pin!(body);
+    let mut pieces = Pieces::default();
+    while let Some(frame) = body.frame().await {
+        let frame = match frame.map_err(Into::into) {
+            Ok(frame) => frame,
+            Err(error) if is_too_long(&*error) => return Err(admission::too_large(shared)),
+            Err(_) => return Err(shared.problem(ProblemCode::RequestBodyUnreadable)),
+        };
+        if let Ok(data) = frame.into_data() {
+            pieces.push(data);
+        }
+        if pieces.length() > shared.settings.max_request_bytes {
+            return Err(admission::too_large(shared));
+        }
     }
+    Ok(pieces.joined())
 }
 
-/// Recognises our cap, and that of a limit outside of this layer.
+/// Recognises the cap of a limit outside of this layer.
 fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
