@@ -50,6 +50,22 @@ impl StoredResponse {
         }
     }
 
+    /// Keeps a response whose headers are a selection, in the order in which they are given.
+    ///
+    /// `body` is `None` for a [`tombstone`](Self::tombstone).
+    #[must_use]
+    pub fn from_parts(
+        status: StatusCode,
+        headers: impl Into<Arc<[(HeaderName, HeaderValue)]>>,
+        body: Option<Bytes>,
+    ) -> Self {
+        Self {
+            status,
+            headers: headers.into(),
+            body,
+        }
+    }
+
     /// Keeps status and headers of a response whose body is not kept.
     ///
     /// A tombstone says "this was executed": retries get no body, and never a second execution.

@@ -1,11 +1,15 @@
 //! The form in which a response is kept.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use tower_idempotency_core::StoredResponse;
 
 /// Keeps a response with its body, but no bytes with a status that has no body.
-pub(crate) fn whole(status: StatusCode, headers: &HeaderMap, data: Bytes) -> StoredResponse {
+pub(crate) fn whole(
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    data: Bytes,
+) -> StoredResponse {
     let bodiless = [
         StatusCode::NO_CONTENT,
         StatusCode::RESET_CONTENT,
@@ -16,5 +20,13 @@ pub(crate) fn whole(status: StatusCode, headers: &HeaderMap, data: Bytes) -> Sto
     } else {
         data
     };
-    StoredResponse::new(status, headers, data)
+    StoredResponse::from_parts(status, headers, Some(data))
+}
+
+/// Keeps a response without its body.
+pub(crate) fn tombstone(
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+) -> StoredResponse {
+    StoredResponse::from_parts(status, headers, None)
 }

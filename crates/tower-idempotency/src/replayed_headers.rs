@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Headers that describe one message, one connection or one caller, not the result.
 const DENIED: [&str; 38] = [
@@ -102,13 +102,13 @@ impl ReplayedHeaders {
         self
     }
 
-    /// Removes from `headers` what must not be kept.
-    pub(crate) fn filter(&self, headers: &HeaderMap) -> HeaderMap {
+    /// Returns what is to be kept of `headers`, in their order.
+    pub(crate) fn filter(&self, headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
         let nominated = nominated(headers);
-        let mut kept = HeaderMap::with_capacity(headers.keys_len());
+        let mut kept = Vec::with_capacity(headers.len());
         for (name, value) in headers {
             if self.keeps(name) && !nominated.contains(name.as_str()) {
-                kept.append(name, value.clone());
+                kept.push((name.clone(), value.clone()));
             }
         }
         kept
@@ -145,8 +145,6 @@ fn nominated(headers: &HeaderMap) -> HashSet<String> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn names(policy: &ReplayedHeaders, headers: &[(&'static str, &'static str)]) -> Vec<String> {

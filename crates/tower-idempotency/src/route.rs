@@ -9,7 +9,7 @@ use http::{Uri, request::Parts};
 /// Returns the method and the route template, `POST /payments/{id}`; without axum, the path.
 pub(crate) fn name(parts: &Parts) -> String {
     let place = template(parts).unwrap_or_else(|| target(parts).path());
-    format!("{} {place}", parts.method)
+    [parts.method.as_str(), " ", place].concat()
 }
 
 /// Returns the original path and query.

@@ -91,9 +91,9 @@ impl Idempotency {
         let settings = &self.0.settings;
         let headers = settings.replayed_headers.filter(response.headers());
         if self.wishes().omit_body || data.len() > settings.max_response_bytes {
-            return StoredResponse::tombstone(response.status(), &headers);
+            return keep::tombstone(response.status(), headers);
         }
-        keep::whole(response.status(), &headers, Bytes::copy_from_slice(data))
+        keep::whole(response.status(), headers, Bytes::copy_from_slice(data))
     }
 }
 

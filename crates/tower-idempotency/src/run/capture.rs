@@ -62,6 +62,18 @@ impl<B: Body<Data = Bytes>> Captured<B> {
         }
     }
 
+    /// Makes one of a response that is here already.
+    pub(super) fn whole(response: Response<Bytes>) -> Self {
+        let (head, data) = response.into_parts();
+        Self {
+            head: Box::new(head),
+            body: CapturedBody::Whole {
+                data,
+                trailers: None,
+            },
+        }
+    }
+
     /// Gives the client what the handler sent, byte for byte.
     pub(super) fn into_response(self) -> Response<ResponseBody<B>> {
         let body = match self.body {

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 use tower_idempotency_core::{Claim, ClaimRequest, Store, StoreError};
 
 use super::poll;
-use crate::{cache::Known, shared::Shared};
+use crate::{WaitPolicy, cache::Known, shared::Shared};
 
 /// Claims the key; where the layer waits, an execution in progress is waited for.
 pub(super) async fn claim<St: Store>(
@@ -14,14 +14,26 @@ pub(super) async fn claim<St: Store>(
     request: &ClaimRequest,
 ) -> Result<Claim<St::Execution>, StoreError> {
     let first = ask(shared, request).await?;
-    let (Claim::InProgress { .. }, Some(policy)) = (&first, &shared.settings.wait) else {
-        return Ok(first);
-    };
+    match (&first, shared.settings.wait) {
+        // In a box, since most claims wait for nobody.
+        (Claim::InProgress { .. }, Some(policy)) => {
+            Box::pin(wait(shared, request, policy, first)).await
+        }
+        _ => Ok(first),
+    }
+}
+
+async fn wait<St: Store>(
+    shared: &Arc<Shared<St>>,
+    request: &ClaimRequest,
+    policy: WaitPolicy,
+    first: Claim<St::Execution>,
+) -> Result<Claim<St::Execution>, StoreError> {
     let Ok(_place) = shared.places.try_acquire() else {
         return Ok(first);
     };
     let waiter = shared.runtime.wakers.join(request.id);
-    poll::begin(shared, *policy);
+    poll::begin(shared, policy);
     let deadline = Instant::now() + policy.at_most;
     loop {
         // Registered before the store is asked: an end in between is not missed.

@@ -1,6 +1,10 @@
 //! Running the handler, once.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -42,34 +46,41 @@ impl<S, St: Store> Job<S, St> {
         };
         let (request, handle) = self.prepare(request.map(ReqBody::from), &mut execution);
 
-        let cap = shared.settings.max_response_bytes;
-        let inner = &mut self.guarded.inner;
-        let work = async move {
-            let response = inner.call(request).await?;
-            Ok(Captured::read(response, cap).await)
-        };
         // A panic must not take the lease with it: the key is given up at once instead.
-        let work = AssertUnwindSafe(work).catch_unwind();
-        let id = self.claim.id;
-        let heartbeat = Heartbeat {
-            id,
-            lease: self.claim.lease,
-            in_task: &self.in_task,
+        let ended = match self.call(request) {
+            Err(Panicked) => Ended::Panicked,
+            Ok(response) => {
+                let work = answer(response, shared.settings.max_response_bytes);
+                let work = pin!(AssertUnwindSafe(work).catch_unwind());
+                let heartbeat = Heartbeat {
+                    id: self.claim.id,
+                    lease: self.claim.lease,
+                    in_task: &self.in_task,
+                };
+                match heartbeat.keep_alive(&mut execution, work).await {
+                    Ok(Ok(captured)) => Ended::Answered(captured),
+                    Ok(Err(error)) => Ended::Failed(error),
+                    Err(_) => Ended::Panicked,
+                }
+            }
         };
-        let ended = match heartbeat.keep_alive(&mut execution, work).await {
-            Ok(Ok(captured)) => Ended::Answered(Box::new(captured)),
-            Ok(Err(error)) => Ended::Failed(error),
-            Err(_) => Ended::Panicked,
-        };
-        let settling = Settling {
+        let settling = Box::new(Settling {
             shared,
             execution,
-            id,
+            id: self.claim.id,
             fingerprint: self.claim.fingerprint,
             wishes: handle.wishes(),
             may_run_again,
-        };
+        });
         settling.settle(ended).await
+    }
+
+    /// Calls the handler; the request is then no part of the future that waits for its response.
+    fn call<ReqBody>(&mut self, request: Request<ReqBody>) -> Result<S::Future, Panicked>
+    where
+        S: Service<Request<ReqBody>>,
+    {
+        catch_unwind(AssertUnwindSafe(|| self.guarded.inner.call(request))).map_err(|_| Panicked)
     }
 
     /// Puts into the request what the handler may take.
@@ -96,4 +107,17 @@ impl<S, St: Store> Job<S, St> {
         extensions.insert(handle.clone());
         (request, handle)
     }
+}
+
+/// The handler panicked before it had returned a future.
+struct Panicked;
+
+async fn answer<B, E>(
+    response: impl Future<Output = Result<Response<B>, E>>,
+    cap: usize,
+) -> Result<Captured<B>, E>
+where
+    B: Body<Data = Bytes>,
+{
+    Ok(Captured::read(response.await?, cap).await)
 }

@@ -21,7 +21,7 @@ impl<St: Store> Settling<St> {
     /// The layer changes nothing here that the transaction could have changed: what was committed
     /// stays, and what was not is given up, never completed, since its effects are not there.
     pub(super) async fn settle_fenced<B, E>(
-        mut self,
+        mut self: Box<Self>,
         ended: Ended<B, E>,
         stored: StoredResponse,
     ) -> Result<Executed<B>, E>

@@ -1,6 +1,6 @@
 //! Keeping the lease alive while the handler runs.
 
-use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tower_idempotency_core::{Execution, RecordId, Renewal};
@@ -23,9 +23,8 @@ impl Heartbeat<'_> {
     pub(super) async fn keep_alive<E: Execution, T>(
         &self,
         execution: &mut E,
-        work: impl Future<Output = T>,
+        mut work: Pin<&mut impl Future<Output = T>>,
     ) -> T {
-        let mut work = pin!(work);
         let begun = Instant::now();
         tokio::select! {
             biased;

@@ -110,13 +110,13 @@ impl<S, St> Guarded<S, St> {
         sweep::begin(&self.shared);
         let shared = Arc::clone(&self.shared);
         let in_task = InTask::default();
-        let job = Job {
+        let job = Box::new(Job {
             guarded: self,
             claim,
             life,
             request: Request::from_parts(parts, body),
             in_task: in_task.clone(),
-        };
+        });
         let first_renewal = shared.settings.lease / 3;
         let (tracker, watch) = (&shared.runtime.tracker, Arc::clone(&shared.watch));
         let job = Box::pin(job.run::<ReqBody, B>());
@@ -177,10 +177,6 @@ fn claim_request<St>(
 }
 
 /// What an execution came to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is as large as the answer, and moved as seldom"
-)]
 enum Executed<B: Body> {
     /// The client's answer.
     Answered(Response<ResponseBody<B>>),
@@ -188,7 +184,7 @@ enum Executed<B: Body> {
     RunAgain,
 }
 
-/// A request whose key is known.
+/// A request whose key is known, in a box: the future that works on it is then small.
 struct Job<S, St> {
     guarded: Guarded<S, St>,
     claim: ClaimRequest,
@@ -199,7 +195,7 @@ struct Job<S, St> {
 }
 
 impl<S, St: Store> Job<S, St> {
-    async fn run<ReqBody, B>(mut self) -> Result<Response<ResponseBody<B>>, S::Error>
+    async fn run<ReqBody, B>(mut self: Box<Self>) -> Result<Response<ResponseBody<B>>, S::Error>
     where
         S: Service<Request<ReqBody>, Response = Response<B>> + Send + 'static,
         S::Future: Send,
@@ -216,7 +212,7 @@ impl<S, St: Store> Job<S, St> {
             let execution = match claim::claim(&shared, &self.claim).await {
                 Ok(Claim::Acquired(execution)) => execution,
                 Ok(other) => return Ok(self.not_acquired(other)),
-                Err(error) => return self.without_store(&error).await,
+                Err(error) => return Box::pin(self.without_store(&error)).await,
             };
             let may_run_again = retry < retries;
             match self.execute(execution, may_run_again).await? {
@@ -260,7 +256,7 @@ impl<S, St: Store> Job<S, St> {
 
     /// Answers when the store could not say whether the request is a retry.
     async fn without_store<ReqBody, B>(
-        mut self,
+        mut self: Box<Self>,
         error: &StoreError,
     ) -> Result<Response<ResponseBody<B>>, S::Error>
     where

@@ -27,7 +27,7 @@ use crate::{
 
 /// How the handler ended.
 pub(super) enum Ended<B: Body, E> {
-    Answered(Box<Captured<B>>),
+    Answered(Captured<B>),
     Failed(E),
     Panicked,
 }
@@ -39,6 +39,7 @@ enum Verdict {
 }
 
 /// What became of the key.
+#[derive(Clone, Copy)]
 pub(super) enum Settledness {
     /// As the verdict said, or nearly so.
     Ours(Settlement),
@@ -52,7 +53,8 @@ pub(super) enum Settledness {
     Unfenced(Settlement),
 }
 
-/// An execution at its end.
+/// An execution at its end, in a box: it is handed through several futures, each of which would
+/// have a place of its own for it.
 pub(super) struct Settling<St: Store> {
     pub(super) shared: Arc<Shared<St>>,
     pub(super) execution: St::Execution,
@@ -64,7 +66,10 @@ pub(super) struct Settling<St: Store> {
 
 impl<St: Store> Settling<St> {
     /// Completes or releases the key, then makes the client's answer.
-    pub(super) async fn settle<B, E>(mut self, ended: Ended<B, E>) -> Result<Executed<B>, E>
+    pub(super) async fn settle<B, E>(
+        mut self: Box<Self>,
+        ended: Ended<B, E>,
+    ) -> Result<Executed<B>, E>
     where
         B: Body<Data = Bytes>,
     {
@@ -72,38 +77,41 @@ impl<St: Store> Settling<St> {
         let id = self.id;
         let may_run_again = self.may_run_again;
         if let Fenced::Tried(stored) = std::mem::take(&mut self.wishes.fenced) {
-            return self.settle_fenced(ended, stored).await;
+            return Box::pin(self.settle_fenced(ended, stored)).await;
         }
-        let (settledness, response) = match ended {
+        let (verdict, outcome) = match ended {
             Ended::Answered(captured) => {
                 let verdict = verdict(&shared.settings, &self.wishes, &captured);
-                (self.carry_out(verdict).await, captured.into_response())
+                (verdict, Ok(captured))
             }
             Ended::Failed(error) => {
                 let failure = Failure::transient("the service failed without a response");
-                let verdict = Verdict::Release(Release::Failed(failure));
-                let settledness = self.carry_out(verdict).await;
-                if may_run_again && matches!(settledness, Settledness::Conflict(_)) {
-                    return Ok(Executed::RunAgain);
-                }
-                shared.announce(Outcome::Executed(Settlement::Released));
-                return Err(error);
+                (Verdict::Release(Release::Failed(failure)), Err(error))
             }
             Ended::Panicked => {
                 let mut response = panic_answer(&shared, id);
                 let verdict = panic_verdict(&shared.settings, &self.wishes, &mut response);
-                let response = response.map(|bytes| ResponseBody::whole(bytes, None));
-                (self.carry_out(verdict).await, response)
+                (verdict, Ok(Captured::whole(response)))
             }
         };
+        let settledness = self.carry_out(verdict).await;
         if may_run_again && matches!(settledness, Settledness::Conflict(_)) {
             return Ok(Executed::RunAgain);
         }
-        let answer = answer(&shared, id, settledness, response).await;
-        Ok(Executed::Answered(answer))
+        let captured = match outcome {
+            Ok(captured) => captured,
+            Err(error) => {
+                shared.announce(Outcome::Executed(Settlement::Released));
+                return Err(error);
+            }
+        };
+        Ok(Executed::Answered(match settledness {
+            Settledness::Stale => superseded(&shared, id).await,
+            settledness => answer(&shared, settledness, captured),
+        }))
     }
 
-    async fn carry_out(self, verdict: Verdict) -> Settledness {
+    async fn carry_out(self: Box<Self>, verdict: Verdict) -> Settledness {
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         let settledness = match verdict {
             Verdict::Keep(completed) => self.keep(completed).await,
@@ -113,7 +121,7 @@ impl<St: Store> Settling<St> {
         settledness
     }
 
-    async fn keep(mut self, completed: Completed) -> Settledness {
+    async fn keep(mut self: Box<Self>, completed: Completed) -> Settledness {
         let begun = Instant::now();
         let error = match self.execution.complete(&completed).await {
             Ok(Settled::Applied) => {
@@ -134,7 +142,7 @@ impl<St: Store> Settling<St> {
                 tracing::error!(record = %self.id, error = chain, "a transaction was rolled back");
                 Settledness::Ours(Settlement::RolledBack)
             }
-            StoreErrorKind::Unfenced => self.refuse_success(completed.retention).await,
+            StoreErrorKind::Unfenced => Box::pin(self.refuse_success(completed.retention)).await,
             kind => {
                 tracing::error!(record = %self.id, error = chain, "a response could not be stored yet");
                 later::complete_later(self.shared, self.execution, self.id, completed);
@@ -158,7 +166,7 @@ impl<St: Store> Settling<St> {
         }
     }
 
-    async fn release(mut self, release: Release) -> Settledness {
+    async fn release(mut self: Box<Self>, release: Release) -> Settledness {
         match self.execution.release(&release).await {
             Ok(Settled::Applied) => Settledness::Ours(Settlement::Released),
             Ok(Settled::Stale) => Settledness::Stale,
@@ -176,25 +184,25 @@ impl<St: Store> Settling<St> {
 }
 
 /// Makes the client's answer of the handler's response and what became of the key.
-async fn answer<St: Store, B: Body>(
+fn answer<St: Store, B: Body<Data = Bytes>>(
     shared: &Shared<St>,
-    id: RecordId,
     settledness: Settledness,
-    mut response: Response<ResponseBody<B>>,
+    captured: Captured<B>,
 ) -> Response<ResponseBody<B>> {
     let settlement = match settledness {
-        Settledness::Stale => return superseded(shared, id).await,
         Settledness::Ours(Settlement::RolledBack)
         | Settledness::Conflict(Settlement::RolledBack) => {
             let code = ProblemCode::TransactionRolledBack;
             return not_done(shared, code, Settlement::RolledBack);
         }
-        Settledness::Unknown => return not_known(shared),
+        // The caller has answered with the winner's response.
+        Settledness::Stale | Settledness::Unknown => return not_known(shared),
         Settledness::Unfenced(settlement) => {
             return not_done(shared, ProblemCode::NotCompletedInTransaction, settlement);
         }
         Settledness::Ours(settlement) | Settledness::Conflict(settlement) => settlement,
     };
+    let mut response = captured.into_response();
     let marks = &shared.settings.response_headers;
     marks.clear(&mut response);
     if matches!(settlement, Settlement::Stored | Settlement::Tombstone) {
@@ -276,17 +284,17 @@ fn verdict<B: Body>(settings: &Settings, wishes: &Wishes, captured: &Captured<B>
     let status = captured.head.status;
     let response = match &captured.body {
         CapturedBody::Broken { .. } if settings.stored.keeps_panics() => {
-            StoredResponse::tombstone(status, &headers)
+            keep::tombstone(status, headers)
         }
         CapturedBody::Broken { .. } => {
             let failure = Failure::transient("the response body broke off");
             return Verdict::Release(Release::Failed(failure));
         }
         CapturedBody::Whole { data, .. } if !wishes.omit_body => {
-            keep::whole(status, &headers, data.clone())
+            keep::whole(status, headers, data.clone())
         }
         CapturedBody::Whole { .. } | CapturedBody::Unfinished { .. } => {
-            StoredResponse::tombstone(status, &headers)
+            keep::tombstone(status, headers)
         }
     };
     Verdict::Keep(Completed::new(response, wishes.retention(settings)))
@@ -318,6 +326,7 @@ fn panic_verdict(
     // What is kept stays in the language that it is kept in, the first time too.
     response.extensions_mut().remove::<Problem>();
     let headers = settings.replayed_headers.filter(response.headers());
-    let response = StoredResponse::new(response.status(), &headers, response.body().clone());
+    let body = Some(response.body().clone());
+    let response = StoredResponse::from_parts(response.status(), headers, body);
     Verdict::Keep(Completed::new(response, wishes.retention(settings)))
 }

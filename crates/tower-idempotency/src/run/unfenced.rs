@@ -14,7 +14,7 @@ impl<St: Store> Settling<St> {
     /// Keeps a refusal in the place of a success that was not kept in the handler's transaction.
     ///
     /// The handler has done something, or nothing; nobody can tell, so it is not run again.
-    pub(super) async fn refuse_success(mut self, retention: Retention) -> Settledness {
+    pub(super) async fn refuse_success(mut self: Box<Self>, retention: Retention) -> Settledness {
         tracing::error!(
             record = %self.id,
             "a handler said success without `complete_in`, which its store asks for"
@@ -26,7 +26,8 @@ impl<St: Store> Settling<St> {
             .settings
             .replayed_headers
             .filter(refusal.headers());
-        let response = StoredResponse::new(refusal.status(), &headers, refusal.into_body());
+        let response =
+            StoredResponse::from_parts(refusal.status(), headers, Some(refusal.into_body()));
         let completed = Completed::new(response, retention);
         let kept: Result<Settled, StoreError> = self.execution.complete(&completed).await;
         match kept {
