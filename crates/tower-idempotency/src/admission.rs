@@ -1,7 +1,7 @@
 //! What becomes of a request, as far as its head tells.
 
 use http::{
-    Method,
+    Method, Request,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, UPGRADE},
     request::Parts,
 };
@@ -22,6 +22,23 @@ pub(crate) enum Admission {
     Keyed(IdempotencyKey),
     /// Its key can only be in its body.
     ReadBody,
+}
+
+/// Tells whether a request certainly is none of the layer's business, as most are.
+///
+/// It has to be cheap, and right when it says yes: everything else goes through [`admit`].
+pub(crate) fn passes_by<St, B>(
+    shared: &Shared<St>,
+    requirement: Requirement,
+    request: &Request<B>,
+) -> bool {
+    let settings = &shared.settings;
+    let has_no_key = || {
+        let mut sources = settings.key_sources.iter();
+        sources.all(|source| source.is_absent_from(request.headers()))
+    };
+    !settings.methods.contains(request.method())
+        || requirement == Requirement::Optional && has_no_key()
 }
 
 /// Looks at the head of a request, without a copy and without the store.

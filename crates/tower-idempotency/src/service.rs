@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::{
     BoxError, ResponseBody, ResponseFuture,
-    admission::{Admission, admit},
+    admission::{Admission, admit, passes_by},
     layer::Requirement,
     run,
     shared::Shared,
@@ -93,6 +93,9 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        if passes_by(&self.shared, self.requirement, &request) {
+            return ResponseFuture::passed(self.inner.call(request));
+        }
         let (parts, body) = request.into_parts();
         let key = match admit(&self.shared, self.requirement, &parts) {
             Admission::Pass => {

@@ -6,7 +6,7 @@ mod head;
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderName, request::Parts};
+use http::{HeaderMap, HeaderName, request::Parts};
 use tower_idempotency_core::{ConfigError, IdempotencyKey, JsonPointer, KeyError, KeySyntax};
 
 type Extract = Arc<dyn Fn(&Parts) -> Option<Result<IdempotencyKey, KeyError>> + Send + Sync>;
@@ -107,6 +107,14 @@ impl KeySource {
         + 'static,
     ) -> Self {
         Self(Kind::Body(Arc::new(extract)))
+    }
+
+    /// Tells whether the headers alone say that there is no key in this place.
+    pub(crate) fn is_absent_from(&self, headers: &HeaderMap) -> bool {
+        match &self.0 {
+            Kind::Header(Ok(name)) => !headers.contains_key(name),
+            _ => false,
+        }
     }
 
     /// Looks for the key in the head of a request.
