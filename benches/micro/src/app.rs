@@ -34,6 +34,7 @@ pub struct App {
     bare: Router,
     layered: Router,
     covered: Router,
+    for_axum: Router,
     store: MemoryStore,
     /// The next new key.
     next: u64,
@@ -58,11 +59,13 @@ impl App {
         let handlers = Router::new()
             .route("/payments", post(pay).put(pay))
             .route("/awaiting", post(pay_later));
+        let for_axum = Router::new().route("/for-axum/payments", post(pay));
         let kept = Router::new().route("/kept", post(pay)).layer(replayed);
         let mut app = Self {
             runtime,
             bare: as_served(handlers.clone()),
             layered: as_served(handlers.clone().layer(layer_fn(PassThrough))),
+            for_axum: as_served(for_axum.layer(layer.for_axum())),
             covered: as_served(handlers.layer(layer).merge(kept)),
             store,
             next: 1,
@@ -71,10 +74,12 @@ impl App {
         Ok(app)
     }
 
-    /// Makes one router for a server; the bare one is below `/bare`.
+    /// Makes one router for a server; the bare one is below `/bare`, the one for axum below
+    /// `/for-axum`.
     pub fn into_server(self) -> Router {
         self.covered
             .merge(Router::new().route("/bare/payments", post(pay)))
+            .merge(self.for_axum)
     }
 
     pub(crate) fn run(&mut self, path: Path, iterations: u64) {
@@ -83,6 +88,7 @@ impl App {
             bare,
             layered,
             covered,
+            for_axum,
             store,
             next,
         } = self;
@@ -96,6 +102,9 @@ impl App {
                     }
                     Path::Uncovered => send(covered, request(Method::PUT, "/payments", None)).await,
                     Path::Unkeyed => send(covered, request(Method::POST, "/payments", None)).await,
+                    Path::UnkeyedForAxum => {
+                        send(for_axum, request(Method::POST, "/for-axum/payments", None)).await;
+                    }
                     Path::Fresh => {
                         send(covered, request(Method::POST, "/payments", Some(*next))).await;
                     }
@@ -116,6 +125,7 @@ impl Path {
     pub fn to_http(self, number: u64) -> String {
         let (target, key) = match self {
             Self::Bare => ("/bare/payments", None),
+            Self::UnkeyedForAxum => ("/for-axum/payments", None),
             Self::Fresh => ("/payments", Some(number)),
             Self::FreshAwaiting => ("/awaiting", Some(number)),
             Self::Replay => ("/kept", Some(0)),

@@ -37,6 +37,8 @@ pub enum Path {
     Uncovered,
     /// A request that the layer could cover, without a key.
     Unkeyed,
+    /// The same through the layer for axum, which answers with axum's own body.
+    UnkeyedForAxum,
     /// A request with a new key, on the memory store.
     Fresh,
     /// The same with a handler that has to wait for something once.
@@ -47,7 +49,7 @@ pub enum Path {
 
 impl Path {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ParseKey,
         Self::RecordId,
         Self::FingerprintSmall,
@@ -59,6 +61,7 @@ impl Path {
         Self::BareLayered,
         Self::Uncovered,
         Self::Unkeyed,
+        Self::UnkeyedForAxum,
         Self::Fresh,
         Self::FreshAwaiting,
         Self::Replay,
@@ -79,6 +82,7 @@ impl Path {
             Self::BareLayered => "bare-axum-layered",
             Self::Uncovered => "uncovered",
             Self::Unkeyed => "unkeyed",
+            Self::UnkeyedForAxum => "unkeyed-for-axum",
             Self::Fresh => "fresh-key",
             Self::FreshAwaiting => "fresh-key-awaiting",
             Self::Replay => "replay",

@@ -74,6 +74,35 @@ impl<St> IdempotencyLayer<St> {
         }
     }
 
+    /// Returns this layer for axum, a little faster there.
+    ///
+    /// axum puts a box around every body that is not its own, that of [`ResponseBody`] included.
+    /// This layer answers with axum's body, so that a request without a key costs no allocation.
+    /// It needs an inner service that does, too: an axum router, a method router or a handler.
+    ///
+    /// [`ResponseBody`]: crate::ResponseBody
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use axum::{Router, routing::post};
+    /// use tower_idempotency::{IdempotencyLayer, Principal};
+    /// use tower_idempotency_memory::MemoryStore;
+    ///
+    /// # fn main() -> Result<(), tower_idempotency::ConfigError> {
+    /// let layer = IdempotencyLayer::new(MemoryStore::new(), Principal::public())?;
+    /// let app: Router = Router::new()
+    ///     .route("/payments", post(async || "paid"))
+    ///     .layer(layer.for_axum());
+    /// # let _ = app;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "axum")]
+    pub fn for_axum(&self) -> crate::AxumLayer<St> {
+        crate::AxumLayer::new(self.clone())
+    }
+
     /// Waits until no execution is running and nothing waits to be stored or given up.
     ///
     /// Executions outlive their connections, so a graceful shutdown has to wait for them:

@@ -135,6 +135,8 @@
 //! should not be part of it.
 
 mod admission;
+#[cfg(feature = "axum")]
+mod axum_layer;
 mod body;
 mod builder;
 mod cache;
@@ -169,7 +171,10 @@ mod wake;
 mod watch;
 
 #[cfg(feature = "axum")]
-pub use crate::extract::MissingIdempotency;
+pub use crate::{
+    axum_layer::{AxumLayer, AxumResponseFuture, AxumService},
+    extract::MissingIdempotency,
+};
 pub use crate::{
     body::{RequestBody, ResponseBody},
     builder::IdempotencyLayerBuilder,

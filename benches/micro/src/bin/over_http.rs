@@ -18,9 +18,10 @@ use std::{
 use anyhow::{Context, Result};
 use micro_benchmarks::{App, Path};
 
-const PATHS: [Path; 5] = [
+const PATHS: [Path; 6] = [
     Path::Bare,
     Path::Unkeyed,
+    Path::UnkeyedForAxum,
     Path::Fresh,
     Path::FreshAwaiting,
     Path::Replay,

@@ -63,6 +63,21 @@ impl<B: Body> ResponseBody<B> {
     }
 }
 
+#[cfg(feature = "axum")]
+impl ResponseBody<axum::body::Body> {
+    /// Takes the inner service's body out again, or makes axum's own of whatever is in its place.
+    pub(crate) fn into_axum(self) -> axum::body::Body {
+        match self.kind {
+            Kind::Inner { body } => body,
+            Kind::Whole {
+                data,
+                trailers: None,
+            } => axum::body::Body::from(data),
+            kind => axum::body::Body::new(Self { kind }),
+        }
+    }
+}
+
 impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "axum")]
 mod attended;
+#[cfg(feature = "axum")]
+mod axum_layer;
 mod axum_router;
 mod caching;
 mod configuration;
