@@ -314,11 +314,7 @@ fn release(status: StatusCode) -> Release {
     })
 }
 
-fn panic_verdict(
-    settings: &Settings,
-    wishes: &Wishes,
-    response: &mut Response<Bytes>,
-) -> Verdict {
+fn panic_verdict(settings: &Settings, wishes: &Wishes, response: &mut Response<Bytes>) -> Verdict {
     if !settings.stored.keeps_panics() {
         let failure = Failure::transient("the handler panicked");
         return Verdict::Release(Release::Failed(failure));
