@@ -51,7 +51,7 @@ impl Contender {
 }
 
 /// All that the server of this package can be.
-pub const CONTENDERS: [Contender; 11] = [
+pub const CONTENDERS: [Contender; 12] = [
     Contender::new("bare", "axum without any layer", Records::Nowhere),
     Contender::new("memory", "ours, memory store", Records::Memory),
     Contender::new("sqlite", "ours, SQLite store", Records::Sqlite),
@@ -63,7 +63,15 @@ pub const CONTENDERS: [Contender; 11] = [
     ),
     Contender::new(
         "fenced",
-        "ours, Postgres store; business insert and complete_in in the handler's transaction",
+        "ours, fenced Postgres store; business insert and complete_and_commit in the handler's \
+         transaction",
+        Records::Postgres,
+    )
+    .tuned()
+    .business(),
+    Contender::new(
+        "fenced-relaxed",
+        "the same, with claims that are durable with the handler's commit",
         Records::Postgres,
     )
     .tuned()

@@ -32,4 +32,25 @@ pub trait FencedTransaction<F> {
         fence: &F,
         completed: &Completed,
     ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
+    /// Completes the record in this transaction and commits it.
+    ///
+    /// `Applied` says that effect and record are committed: it must be certain. A transaction whose
+    /// commit would not be the end, since it is within another one, is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: [`CommitUnknown`](crate::StoreErrorKind::CommitUnknown) if the commit was
+    /// not answered, and any other kind if nothing was or can be committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// After dropping the future, the transaction was committed or will be rolled back.
+    fn complete_and_commit(
+        self,
+        fence: &F,
+        completed: &Completed,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send
+    where
+        Self: Sized;
 }

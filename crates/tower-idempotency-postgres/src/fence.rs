@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use sqlx::{Executor, PgConnection, Postgres, Transaction};
-use tower_idempotency_core::{Completed, FencedTransaction, Settled, StoreError};
+use sqlx::{Database, Executor, PgConnection, Postgres, Transaction};
+use sqlx_core::transaction::TransactionManager;
+use tower_idempotency_core::{Completed, FencedTransaction, Settled, StoreError, StoreErrorKind};
 
 use crate::{
     error,
@@ -13,7 +14,8 @@ use crate::{
 /// The fence of one execution: what a transaction of the handler's is completed with.
 ///
 /// It is in the extensions of every request that was claimed in a
-/// [`PostgresStore`](crate::PostgresStore); `Idempotency::complete_in` takes it from there.
+/// [`PostgresStore`](crate::PostgresStore); `Idempotency::complete_in` and `complete_and_commit` take it from
+/// there.
 /// The transaction must be on the database that holds the records. Above `READ COMMITTED` it fails
 /// if the lease was renewed since its first statement: begin it late.
 #[derive(Clone)]
@@ -48,6 +50,37 @@ impl FencedTransaction<PostgresFence> for Transaction<'_, Postgres> {
             }
         }
     }
+
+    async fn complete_and_commit(
+        mut self,
+        fence: &PostgresFence,
+        completed: &Completed,
+    ) -> Result<Settled, StoreError> {
+        type Manager = <Postgres as Database>::TransactionManager;
+        if Manager::get_transaction_depth(&self) != 1 {
+            cut(&mut self).await;
+            let why = "only the outermost transaction can be committed, not a savepoint";
+            return Err(StoreError::new(StoreErrorKind::Internal, why));
+        }
+        match self.complete(fence, completed).await? {
+            // The statement was just carried out, so the server cannot take the COMMIT for a
+            // rollback, as it does after an error.
+            Settled::Applied => self.commit().await.map_err(commit_error)?,
+            Settled::Stale => return Ok(Settled::Stale),
+        }
+        Ok(Settled::Applied)
+    }
+}
+
+fn commit_error(error: sqlx::Error) -> StoreError {
+    let kind = if error::is_conflict(&error) {
+        StoreErrorKind::Conflict
+    } else if error::is_refusal(&error) {
+        StoreErrorKind::RolledBack
+    } else {
+        StoreErrorKind::CommitUnknown
+    };
+    StoreError::new(kind, error)
 }
 
 /// Ends the connection that the transaction is on, so that nothing of it can be committed.

@@ -11,7 +11,7 @@ use crate::{error, execution::Owner, operation::complete};
 /// The fence of one execution: what a transaction on the store's file is completed with.
 ///
 /// It is in the extensions of every request that was claimed in a
-/// [`SqliteStore`](crate::SqliteStore); `Idempotency::complete_in` takes it from there.
+/// [`SqliteStore`](crate::SqliteStore); `Idempotency::complete_in` and `complete_and_commit` take it from there.
 ///
 /// SQLite has one writer: from its first write to its commit, the handler's transaction keeps
 /// every other write on the file waiting, claims of other keys included. Duplicates are answered
@@ -54,6 +54,29 @@ impl FencedTransaction<SqliteFence> for Transaction<'_, Sqlite> {
             }
         }
     }
+
+    async fn complete_and_commit(
+        mut self,
+        fence: &SqliteFence,
+        completed: &Completed,
+    ) -> Result<Settled, StoreError> {
+        type Manager = <Sqlite as Database>::TransactionManager;
+        if Manager::get_transaction_depth(&self) != 1 {
+            spoil(&mut self).await?;
+            let why = "only the outermost transaction can be committed, not a savepoint";
+            return Err(StoreError::new(StoreErrorKind::Internal, why));
+        }
+        match self.complete(fence, completed).await? {
+            Settled::Applied => self.commit().await.map_err(commit_error)?,
+            Settled::Stale => return Ok(Settled::Stale),
+        }
+        Ok(Settled::Applied)
+    }
+}
+
+/// SQLite says why it has not committed, except where the disk failed.
+fn commit_error(error: sqlx::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::CommitUnknown, error)
 }
 
 /// Tells whether the transaction has ended without the driver's knowledge. If so, another one is

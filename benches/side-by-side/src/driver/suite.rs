@@ -79,6 +79,7 @@ pub(crate) fn all(peers: &[String]) -> Vec<Suite> {
 fn business() -> Suite {
     let contenders = [
         "fenced",
+        "fenced-relaxed",
         "transactional",
         "zero-to-production",
         "business-insert",

@@ -58,8 +58,9 @@ async fn pay_fenced(
     insert_payment(&mut transaction, &request).await?;
     let (parts, ()) = paid(body.clone()).map(drop).into_parts();
     let response = http::Response::from_parts(parts, body.clone());
-    idempotency.complete_in(&mut transaction, &response).await?;
-    transaction.commit().await?;
+    idempotency
+        .complete_and_commit(transaction, &response)
+        .await?;
     Ok(paid(body))
 }
 

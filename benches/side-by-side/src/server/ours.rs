@@ -9,7 +9,7 @@ use side_by_side::Contender;
 use sqlx::PgPool;
 use tower_idempotency::{IdempotencyLayer, Principal, ResponseHeaders, Store, SweepPolicy};
 use tower_idempotency_memory::MemoryStore;
-use tower_idempotency_postgres::PostgresStore;
+use tower_idempotency_postgres::{ClaimDurability, PostgresStore};
 use tower_idempotency_sqlite::SqliteStore;
 
 use crate::{Arguments, handler, pool};
@@ -29,6 +29,13 @@ pub(crate) async fn router(
         "sqlite" => guard(plain, SqliteStore::open(&arguments.file).await?, arguments),
         "fenced" => {
             let store = migrated(PostgresStore::connect(url).await?).await?;
+            let pool = pool::open(arguments).await?;
+            guard(handler::fenced(body, pool), store.fenced(), arguments)
+        }
+        "fenced-relaxed" => {
+            let store = migrated(PostgresStore::connect(url).await?).await?;
+            let relaxed = ClaimDurability::WithTheCommit;
+            let store = store.fenced_builder().claim_durability(relaxed).build();
             let pool = pool::open(arguments).await?;
             guard(handler::fenced(body, pool), store, arguments)
         }

@@ -6,7 +6,7 @@ use http::Extensions;
 use sqlx::{AssertSqlSafe, Connection, Executor, Transaction};
 use tower_idempotency_core::{
     Claim, Execution, Failure, FencedTransaction, RecordState, Release, Renewal, Resolution,
-    Resolved, Settled, Standing, Store, StoreError,
+    Resolved, Settled, Standing, Store, StoreError, StoreErrorKind,
 };
 use tower_idempotency_postgres::{PostgresExecution, PostgresFence};
 use tower_idempotency_testkit::{Harness, run};
@@ -71,6 +71,59 @@ fn effect_and_record_are_committed_together() {
             Claim::Completed(kept) => assert_eq!(kept.response.body().unwrap().len(), 7),
             other => panic!("expected a kept response: {other:?}"),
         }
+    });
+}
+
+#[test]
+fn effect_and_record_are_committed_in_one_call() {
+    run(async {
+        let postgres = bench().await;
+        let mut execution = acquire(&postgres.store, &request("k")).await;
+        let fence = fence(&mut execution);
+        let mut transaction = postgres.pool.begin().await.unwrap();
+        write(&mut transaction).await;
+        let kept = transaction.complete_and_commit(&fence, &completed(7)).await;
+        assert_eq!(kept.unwrap(), Settled::Applied);
+        assert_eq!(effects(&postgres).await, 1);
+        assert_eq!(state(&postgres).await, Some(RecordState::Completed));
+    });
+}
+
+/// Its release would say nothing of what becomes of the transaction around it.
+#[test]
+fn a_savepoint_is_not_committed_in_one_call() {
+    run(async {
+        let postgres = bench().await;
+        let mut execution = acquire(&postgres.store, &request("k")).await;
+        let fence = fence(&mut execution);
+        let mut transaction = postgres.pool.begin().await.unwrap();
+        write(&mut transaction).await;
+        let savepoint = transaction.begin().await.unwrap();
+        let refused = savepoint.complete_and_commit(&fence, &completed(7)).await;
+        assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Internal);
+        assert!(transaction.commit().await.is_err());
+        assert_eq!(effects(&postgres).await, 0);
+        assert_eq!(state(&postgres).await, Some(RecordState::InProgress));
+    });
+}
+
+#[test]
+fn a_commit_that_is_refused_is_known_to_be_undone() {
+    run(async {
+        let postgres = bench().await;
+        let table = "CREATE TABLE parents (n int PRIMARY KEY)";
+        postgres.execute(table).await;
+        let table = "CREATE TABLE children
+                     (n int REFERENCES parents DEFERRABLE INITIALLY DEFERRED)";
+        postgres.execute(table).await;
+        let mut execution = acquire(&postgres.store, &request("k")).await;
+        let fence = fence(&mut execution);
+        let mut transaction = postgres.pool.begin().await.unwrap();
+        let orphan = "INSERT INTO children VALUES (1)";
+        transaction.execute(orphan).await.unwrap();
+        let refused = transaction.complete_and_commit(&fence, &completed(7)).await;
+        assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::RolledBack);
+        assert_eq!(state(&postgres).await, Some(RecordState::InProgress));
     });
 }
 
@@ -145,6 +198,8 @@ async fn resolve(postgres: &Postgres, resolution: Resolution) {
 /// What a handler may do with a transaction that it completes in.
 #[derive(Clone, Copy, Debug)]
 enum Handler {
+    /// It completes and commits in one call.
+    CommitsAtOnce,
     /// It commits, whatever the outcome.
     Commits,
     /// It completes in a savepoint, undoes that, and commits the rest.
@@ -155,7 +210,8 @@ enum Handler {
     GoesOn,
 }
 
-const HANDLERS: [Handler; 4] = [
+const HANDLERS: [Handler; 5] = [
+    Handler::CommitsAtOnce,
     Handler::Commits,
     Handler::UndoesTheSavepoint,
     Handler::DropsTheSavepoint,
@@ -170,6 +226,9 @@ async fn overlook(
 ) -> Result<Settled, StoreError> {
     write(&mut transaction).await;
     let kept;
+    if matches!(handler, Handler::CommitsAtOnce) {
+        return transaction.complete_and_commit(fence, &completed(7)).await;
+    }
     if matches!(handler, Handler::Commits) {
         kept = keep(&mut transaction, fence).await;
         let _ = transaction.execute("INSERT INTO effects VALUES (2)").await;
@@ -180,7 +239,9 @@ async fn overlook(
         match handler {
             Handler::UndoesTheSavepoint => drop(savepoint.rollback().await),
             Handler::GoesOn => drop(savepoint.commit().await),
-            Handler::DropsTheSavepoint | Handler::Commits => drop(savepoint),
+            Handler::DropsTheSavepoint | Handler::Commits | Handler::CommitsAtOnce => {
+                drop(savepoint);
+            }
         }
         let _ = transaction.execute("INSERT INTO effects VALUES (4)").await;
     }

@@ -93,6 +93,52 @@ fn effect_and_record_are_committed_together() {
     });
 }
 
+#[test]
+fn effect_and_record_are_committed_in_one_call() {
+    run(async {
+        let bench = bench().await;
+        let (_execution, fence) = bench.acquire().await;
+        let mut transaction = bench.begin().await;
+        write(&mut transaction).await;
+        let kept = transaction.complete_and_commit(&fence, &completed()).await;
+        assert_eq!(kept.unwrap(), Settled::Applied);
+        assert_eq!(bench.effects().await, 1);
+        assert_eq!(bench.state().await, Some(RecordState::Completed));
+    });
+}
+
+#[test]
+fn whoever_lost_the_key_cannot_commit_in_one_call() {
+    run(async {
+        let bench = bench().await;
+        let (mut execution, fence) = bench.acquire().await;
+        let released = execution.release(&Release::Free).await.unwrap();
+        assert_eq!(released, Settled::Applied);
+        let mut transaction = bench.begin().await;
+        write(&mut transaction).await;
+        let kept = transaction.complete_and_commit(&fence, &completed()).await;
+        assert_eq!(kept.unwrap(), Settled::Stale);
+        assert_eq!(bench.effects().await, 0);
+    });
+}
+
+/// Its release would say nothing of what becomes of the transaction around it.
+#[test]
+fn a_savepoint_is_not_committed_in_one_call() {
+    run(async {
+        let bench = bench().await;
+        let (_execution, fence) = bench.acquire().await;
+        let mut transaction = bench.begin().await;
+        write(&mut transaction).await;
+        let savepoint = transaction.begin().await.unwrap();
+        let refused = savepoint.complete_and_commit(&fence, &completed()).await;
+        assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Internal);
+        assert!(transaction.commit().await.is_err());
+        assert_eq!(bench.effects().await, 0);
+        assert_eq!(bench.state().await, Some(RecordState::InProgress));
+    });
+}
+
 /// How an execution may lose its key.
 #[derive(Clone, Copy, Debug)]
 enum Lost {

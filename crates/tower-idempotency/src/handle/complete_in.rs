@@ -28,6 +28,8 @@ impl Idempotency {
     ///
     /// If the handler then does not commit, the key is given up; a response that says success is
     /// replaced by a 500, since it would be a lie.
+    /// To find out, the layer asks the store: where nothing is left to do but to commit,
+    /// [`complete_and_commit`](Self::complete_and_commit) spares that.
     ///
     /// # Errors
     ///
@@ -71,19 +73,90 @@ impl Idempotency {
         F: Clone + Send + Sync + 'static,
         B: AsRef<[u8]>,
     {
+        let (fence, completed) = self.prepare(response)?;
+        settled(transaction.complete(fence, &completed).await)
+    }
+
+    /// Keeps `response` in the handler's own database transaction, and commits it.
+    ///
+    /// It is [`complete_in`](Self::complete_in) and the commit in one, and as safe. The layer then
+    /// knows how the transaction ended, and asks the store only if the commit was not answered.
+    /// Return the same response.
+    ///
+    /// What [`complete_in`](Self::complete_in) says of the transaction holds here too; a savepoint
+    /// is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`CompleteInError`]. Nothing is committed, unless it is a [`CompleteInError::Store`] of the
+    /// kind [`CommitUnknown`](tower_idempotency_core::StoreErrorKind::CommitUnknown).
+    /// Return any response: the layer finds out what became of the transaction, and the client gets
+    /// the response that was kept, if there is one.
+    ///
+    /// # Cancel safety
+    ///
+    /// After dropping the future, the transaction was committed or is rolled back; the layer finds
+    /// out which.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::{Response, StatusCode};
+    /// use tower_idempotency::{CompleteInError, FencedTransaction, Idempotency};
+    ///
+    /// /// Commits "created" in a transaction of any store.
+    /// async fn created<F, T>(
+    ///     idempotency: &Idempotency,
+    ///     transaction: T,
+    /// ) -> Result<Response<String>, CompleteInError>
+    /// where
+    ///     T: FencedTransaction<F>,
+    ///     F: Clone + Send + Sync + 'static,
+    /// {
+    ///     let mut response = Response::new("{\"paid\":100}".to_owned());
+    ///     *response.status_mut() = StatusCode::CREATED;
+    ///     idempotency.complete_and_commit(transaction, &response).await?;
+    ///     Ok(response)
+    /// }
+    /// ```
+    pub async fn complete_and_commit<F, T, B>(
+        &self,
+        transaction: T,
+        response: &Response<B>,
+    ) -> Result<(), CompleteInError>
+    where
+        T: FencedTransaction<F>,
+        F: Clone + Send + Sync + 'static,
+        B: AsRef<[u8]>,
+    {
+        let (fence, completed) = self.prepare(response)?;
+        settled(transaction.complete_and_commit(fence, &completed).await)?;
+        let stored = completed.response;
+        self.wish(|wishes| wishes.fenced = Fenced::Committed(stored));
+        Ok(())
+    }
+
+    /// Notes that the store has to be asked, and returns what the transaction is completed with.
+    ///
+    /// It is noted first, for the case that the future is dropped midway. What is committed stays
+    /// so, whatever a handler tries afterwards.
+    fn prepare<F, B>(&self, response: &Response<B>) -> Result<(&F, Completed), CompleteInError>
+    where
+        F: Clone + Send + Sync + 'static,
+        B: AsRef<[u8]>,
+    {
         let Some(fence) = self.0.granted.get::<F>() else {
             return Err(CompleteInError::Unsupported);
         };
         let stored = self.to_keep(response);
         let retention = self.wishes().retention(&self.0.settings);
         let completed = Completed::new(stored.clone(), retention);
-        // Noted first: if this future is dropped, the store has to be asked all the same.
-        self.wish(|wishes| wishes.fenced = Fenced::Tried(stored));
-        match transaction.complete(fence, &completed).await {
-            Ok(Settled::Applied) => Ok(()),
-            Ok(Settled::Stale) => Err(CompleteInError::LeaseLost),
-            Err(error) => Err(CompleteInError::Store(error)),
-        }
+        self.wish(|wishes| {
+            if !matches!(wishes.fenced, Fenced::Committed(_)) {
+                wishes.fenced = Fenced::Tried(stored);
+            }
+        });
+        Ok((fence, completed))
     }
 
     fn to_keep<B: AsRef<[u8]>>(&self, response: &Response<B>) -> StoredResponse {
@@ -94,6 +167,14 @@ impl Idempotency {
             return keep::tombstone(response.status(), headers);
         }
         keep::whole(response.status(), headers, Bytes::copy_from_slice(data))
+    }
+}
+
+fn settled(kept: Result<Settled, StoreError>) -> Result<(), CompleteInError> {
+    match kept {
+        Ok(Settled::Applied) => Ok(()),
+        Ok(Settled::Stale) => Err(CompleteInError::LeaseLost),
+        Err(error) => Err(CompleteInError::Store(error)),
     }
 }
 

@@ -75,6 +75,8 @@ pub(crate) enum Fenced {
     No,
     /// It has tried, and what the response was to be. Whether it is kept, the store knows.
     Tried(StoredResponse),
+    /// It is committed, with this response.
+    Committed(StoredResponse),
 }
 
 impl Wishes {

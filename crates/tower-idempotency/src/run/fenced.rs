@@ -40,6 +40,19 @@ impl<St: Store> Settling<St> {
         }
     }
 
+    /// Answers for a handler whose commit was answered: there is nothing to find out.
+    pub(super) fn settle_committed<B, E>(
+        self,
+        ended: Ended<B, E>,
+        stored: &StoredResponse,
+    ) -> Executed<B>
+    where
+        B: Body<Data = Bytes>,
+    {
+        self.shared.runtime.wakers.wake(&self.id);
+        Executed::Answered(committed(&self.shared, ended, stored))
+    }
+
     /// Finds out where the record is; `None` if the store cannot tell.
     ///
     /// What was not committed is given up. That waits for a transaction that is still being

@@ -76,8 +76,12 @@ impl<St: Store> Settling<St> {
         let shared = Arc::clone(&self.shared);
         let id = self.id;
         let may_run_again = self.may_run_again;
-        if let Fenced::Tried(stored) = std::mem::take(&mut self.wishes.fenced) {
-            return Box::pin(self.settle_fenced(ended, stored)).await;
+        match std::mem::take(&mut self.wishes.fenced) {
+            Fenced::No => {}
+            Fenced::Tried(stored) => {
+                return Box::pin(self.settle_fenced(ended, stored)).await;
+            }
+            Fenced::Committed(stored) => return Ok(self.settle_committed(ended, &stored)),
         }
         let (verdict, outcome) = match ended {
             Ended::Answered(captured) => {

@@ -125,6 +125,10 @@ impl FencedTransaction<u8> for Strange {
     async fn complete(&mut self, _: &u8, _: &Completed) -> Result<Settled, StoreError> {
         Ok(Settled::Applied)
     }
+
+    async fn complete_and_commit(self, _: &u8, _: &Completed) -> Result<Settled, StoreError> {
+        Ok(Settled::Applied)
+    }
 }
 
 #[test]
@@ -137,6 +141,8 @@ fn a_store_without_transactions_refuses_a_fenced_commit() {
             let response = Response::new(String::new());
             let refused = idempotency.complete_in(&mut Strange, &response).await;
             let unsupported = matches!(refused, Err(CompleteInError::Unsupported));
+            let refused = idempotency.complete_and_commit(Strange, &response).await;
+            let unsupported = unsupported && matches!(refused, Err(CompleteInError::Unsupported));
             (StatusCode::OK, unsupported.to_string())
         });
         let reply = send(&app, "k").await;

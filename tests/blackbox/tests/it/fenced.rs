@@ -18,7 +18,11 @@ scenarios! {
         what_was_committed_is_final_whatever_the_handler_says,
         a_server_killed_before_the_commit_leaves_nothing,
         a_server_killed_after_the_commit_leaves_both,
-        a_request_without_a_key_is_committed_alone;
+        a_request_without_a_key_is_committed_alone,
+        a_commit_in_one_call_keeps_both,
+        a_handler_that_lost_its_lease_cannot_commit_in_one_call,
+        a_handler_that_fails_after_its_commit_is_answered_with_what_it_kept,
+        a_server_killed_after_a_commit_in_one_call_leaves_both;
 
     [postgres]
         a_transaction_that_stays_open_stalls_nobody
@@ -71,6 +75,29 @@ async fn sto_15_a_fenced_commit_keeps_both(kind: StoreKind) {
     assert_eq!(fixture.count("/tx").await, 1);
 }
 
+async fn a_commit_in_one_call_keeps_both(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    let call = fixture.post("/tx?at_once=1").key("k");
+    let first = call.clone().send().await;
+    first.assert_executed(201);
+    assert!(first.is_stored());
+    call.send().await.assert_replay_of(&first);
+    assert_both(&fixture).await;
+    assert_eq!(fixture.count("/tx").await, 1);
+}
+
+/// What is committed is what every retry gets, so the client gets it at once.
+async fn a_handler_that_fails_after_its_commit_is_answered_with_what_it_kept(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    let call = fixture
+        .post("/tx?at_once=1&fail_late=1&status=202")
+        .key("k");
+    let first = call.clone().send().await;
+    assert_eq!((first.status, first.is_stored()), (202, true));
+    call.send().await.assert_replay_of(&first);
+    assert_both(&fixture).await;
+}
+
 async fn sto_14_a_failed_handler_leaves_nothing(kind: StoreKind) {
     let fixture = start(kind, &[]).await;
     let failures = ["/tx?fail=1&once=1", "/tx?panic=1&once=1"];
@@ -114,15 +141,23 @@ async fn what_was_committed_is_final_whatever_the_handler_says(kind: StoreKind) 
     assert_both(&fixture).await;
 }
 
-/// Both wait before they begin; the first is stopped for longer than its lease.
 async fn a_handler_that_lost_its_lease_cannot_commit(kind: StoreKind) {
+    lose_the_lease(kind, "/tx?gate_before=g").await;
+}
+
+async fn a_handler_that_lost_its_lease_cannot_commit_in_one_call(kind: StoreKind) {
+    lose_the_lease(kind, "/tx?gate_before=g&at_once=1").await;
+}
+
+/// Both wait before they begin; the first is stopped for longer than its lease.
+async fn lose_the_lease(kind: StoreKind, path: &str) {
     let a = start(kind, &["--lease-ms", "600"]).await;
     let b = second(&a, &["--lease-ms", "600"]).await;
-    let stalled = tokio::spawn(a.post("/tx?gate_before=g").key("k").send());
+    let stalled = tokio::spawn(a.post(path).key("k").send());
     a.at_gate("g", 1).await;
     a.pause();
     b.release("g").await;
-    let call = b.post("/tx?gate_before=g").key("k");
+    let call = b.post(path).key("k");
     let winner = insist(&call).await;
     assert!(winner.is_stored(), "{} {}", winner.status, winner.text());
     a.resume();
@@ -194,14 +229,22 @@ async fn a_server_killed_before_the_commit_leaves_nothing(kind: StoreKind) {
 
 /// The layer has not yet seen that the handler has committed.
 async fn a_server_killed_after_the_commit_leaves_both(kind: StoreKind) {
+    kill_after_the_commit(kind, "/tx?gate_done=g").await;
+}
+
+async fn a_server_killed_after_a_commit_in_one_call_leaves_both(kind: StoreKind) {
+    kill_after_the_commit(kind, "/tx?gate_done=g&at_once=1").await;
+}
+
+async fn kill_after_the_commit(kind: StoreKind, path: &str) {
     let a = start(kind, &[]).await;
     let b = second(&a, &[]).await;
-    let running = tokio::spawn(a.post("/tx?gate_done=g").key("k").try_send());
+    let running = tokio::spawn(a.post(path).key("k").try_send());
     a.at_gate("g", 1).await;
     assert_both(&b).await;
     a.kill9();
     assert!(running.await.unwrap().is_err());
-    let retry = b.post("/tx?gate_done=g").key("k").send().await;
+    let retry = b.post(path).key("k").send().await;
     assert_eq!((retry.status, retry.is_replay()), (201, true));
     assert_eq!(retry.text(), "written");
     assert_both(&b).await;

@@ -15,6 +15,7 @@ scenarios! {
         a_commit_whose_answer_is_lost_is_found_out,
         a_commit_whose_answer_never_comes_is_found_out,
         a_handlers_commit_whose_answer_is_lost_is_found_out,
+        a_commit_in_one_call_whose_answer_is_lost_is_found_out,
         a_server_that_dies_before_the_commit_has_nothing,
         a_server_that_dies_in_the_commit_has_both_or_nothing
 }
@@ -34,36 +35,40 @@ async fn assert_once(fixture: &Fixture, path: &str) {
     assert_eq!(fixture.completed().await, 1);
 }
 
-async fn swallow(arguments: &[&str], after: AfterSwallow) {
+async fn swallow(arguments: &[&str], path: &str, after: AfterSwallow) {
     let server = server().await;
     let (proxy, setup) = behind_proxy(&server).await;
     let fixture = setup.args(arguments).start().await;
     // Connections are there before the trap is set.
-    assert!(fixture.post("/tx").key("before").send().await.is_stored());
+    assert!(fixture.post(path).key("before").send().await.is_stored());
     fixture.reset().await;
     proxy.after_swallow(after);
     proxy.swallow_next_commit_reply();
-    let first = fixture.post("/tx").key("k").send().await;
+    let first = fixture.post(path).key("k").send().await;
     assert_eq!(proxy.swallowed(), 1);
     assert_eq!(first.status, 201, "{}", first.text());
     assert!(first.is_stored());
     assert_eq!(fixture.count("/tx").await, 1);
-    let replay = fixture.post("/tx").key("k").send().await;
+    let replay = fixture.post(path).key("k").send().await;
     replay.assert_replay_of(&first);
     assert_eq!(fixture.effects().await, ["k"]);
     assert_eq!(fixture.completed().await, 2);
 }
 
 async fn a_commit_whose_answer_is_lost_is_found_out(_: StoreKind) {
-    swallow(&TRANSACTIONAL, AfterSwallow::Cut).await;
+    swallow(&TRANSACTIONAL, "/tx", AfterSwallow::Cut).await;
 }
 
 async fn a_commit_whose_answer_never_comes_is_found_out(_: StoreKind) {
-    swallow(&TRANSACTIONAL, AfterSwallow::Hang).await;
+    swallow(&TRANSACTIONAL, "/tx", AfterSwallow::Hang).await;
 }
 
 async fn a_handlers_commit_whose_answer_is_lost_is_found_out(_: StoreKind) {
-    swallow(&FENCED, AfterSwallow::Cut).await;
+    swallow(&FENCED, "/tx", AfterSwallow::Cut).await;
+}
+
+async fn a_commit_in_one_call_whose_answer_is_lost_is_found_out(_: StoreKind) {
+    swallow(&FENCED, "/tx?at_once=1", AfterSwallow::Cut).await;
 }
 
 async fn a_server_that_dies_before_the_commit_has_nothing(_: StoreKind) {
