@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt, future::OptionFuture};
 use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_idempotency_core::{Execution, Store};
@@ -20,6 +20,9 @@ use super::{
     settle::{Ended, Settling},
 };
 use crate::Idempotency;
+
+/// What something came to that may have panicked.
+type Caught<T> = std::thread::Result<T>;
 
 impl<S, St: Store> Job<S, St> {
     /// Runs the handler under the lease and settles the execution before it answers.
@@ -46,22 +49,17 @@ impl<S, St: Store> Job<S, St> {
         };
         let (request, handle) = self.prepare(request.map(ReqBody::from), &mut execution);
 
-        // A panic must not take the lease with it: the key is given up at once instead.
-        let ended = match self.call(request) {
-            Err(Panicked) => Ended::Panicked,
-            Ok(response) => {
-                let work = answer(response, shared.settings.max_response_bytes);
-                let work = pin!(AssertUnwindSafe(work).catch_unwind());
-                let heartbeat = Heartbeat {
-                    id: self.claim.id,
-                    lease: self.claim.lease,
-                    in_task: &self.in_task,
-                };
-                match heartbeat.keep_alive(&mut execution, work).await {
-                    Ok(Ok(captured)) => Ended::Answered(captured),
-                    Ok(Err(error)) => Ended::Failed(error),
-                    Err(_) => Ended::Panicked,
-                }
+        let ended = {
+            let work = pin!(self.call(request, shared.settings.max_response_bytes));
+            let heartbeat = Heartbeat {
+                id: self.claim.id,
+                lease: self.claim.lease,
+                in_task: &self.in_task,
+            };
+            match heartbeat.keep_alive(&mut execution, work).await {
+                Some(Ok(Ok(captured))) => Ended::Answered(captured),
+                Some(Ok(Err(error))) => Ended::Failed(error),
+                Some(Err(_)) | None => Ended::Panicked,
             }
         };
         let settling = Box::new(Settling {
@@ -75,12 +73,25 @@ impl<S, St: Store> Job<S, St> {
         settling.settle(ended).await
     }
 
-    /// Calls the handler; the request is then no part of the future that waits for its response.
-    fn call<ReqBody>(&mut self, request: Request<ReqBody>) -> Result<S::Future, Panicked>
+    /// Calls the handler and captures its response; `None` and `Some(Err)` say that it panicked,
+    /// which must not take the lease with it: the key is given up at once instead.
+    ///
+    /// No async block: it would have places of its own for the request and for every step.
+    fn call<ReqBody, B>(
+        &mut self,
+        request: Request<ReqBody>,
+        cap: usize,
+    ) -> impl Future<Output = Option<Caught<Result<Captured<B>, S::Error>>>> + use<S, St, ReqBody, B>
     where
-        S: Service<Request<ReqBody>>,
+        S: Service<Request<ReqBody>, Response = Response<B>>,
+        B: Body<Data = Bytes>,
     {
-        catch_unwind(AssertUnwindSafe(|| self.guarded.inner.call(request))).map_err(|_| Panicked)
+        let inner = &mut self.guarded.inner;
+        let response = catch_unwind(AssertUnwindSafe(|| inner.call(request))).ok();
+        OptionFuture::from(response.map(|response| {
+            let work = response.and_then(move |response| Captured::read(response, cap).map(Ok));
+            AssertUnwindSafe(work).catch_unwind()
+        }))
     }
 
     /// Puts into the request what the handler may take.
@@ -107,17 +118,4 @@ impl<S, St: Store> Job<S, St> {
         extensions.insert(handle.clone());
         (request, handle)
     }
-}
-
-/// The handler panicked before it had returned a future.
-struct Panicked;
-
-async fn answer<B, E>(
-    response: impl Future<Output = Result<Response<B>, E>>,
-    cap: usize,
-) -> Result<Captured<B>, E>
-where
-    B: Body<Data = Bytes>,
-{
-    Ok(Captured::read(response.await?, cap).await)
 }
