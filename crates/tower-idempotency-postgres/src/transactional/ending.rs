@@ -61,7 +61,10 @@ async fn commit(
     bound: Duration,
 ) -> Result<Ending, StoreError> {
     match open.commit(bound).await {
-        Ok(()) => Ok(Ending::Committed),
+        Ok(()) => {
+            owner.transactional.give_back(open.into_connection());
+            Ok(Ending::Committed)
+        }
         Err(error) if error::is_refusal(&error) => Err(undone(owner, open, error).await),
         Err(error) => Err(StoreError::new(StoreErrorKind::CommitUnknown, error)),
     }
@@ -161,8 +164,7 @@ pub(crate) async fn release(
         return Ok(Settled::Applied);
     };
     if met_another {
-        let mut connection = connection;
-        connection.done();
+        owner.transactional.give_back(connection);
         return Err(StoreErrorKind::Conflict.into());
     }
     let noted = async {
@@ -189,8 +191,8 @@ impl Owner {
 }
 
 async fn roll_back(owner: &Owner, open: OpenTransaction) {
-    if let Some(mut connection) = owner.roll_back(open).await {
-        connection.done();
+    if let Some(connection) = owner.roll_back(open).await {
+        owner.transactional.give_back(connection);
     }
 }
 
