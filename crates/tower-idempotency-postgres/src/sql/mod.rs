@@ -120,9 +120,10 @@ impl Sql {
             load_steps_beside: text(transactional::LOAD_STEPS_BESIDE),
             held_locks: text(&transactional::HELD_LOCKS.replace("/* lock */", transactional::LOCK)),
             find: text(transactional::FIND),
-            lock_and_mark: text(
-                &transactional::LOCK_AND_MARK.replace("/* lock */", transactional::LOCK),
-            ),
+            lock_and_mark: text(&transactional::LOCK_AND_MARK.replace(
+                "/* lock */",
+                &transactional::LOCK.replace("number", "/* number */"),
+            )),
         }
     }
 

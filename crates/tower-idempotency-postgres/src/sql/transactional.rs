@@ -7,12 +7,11 @@ pub(super) const LOCK: &str =
          | '-9223372036854775808'::bigint)";
 
 /// Tries a key's lock, which lasts as long as the transaction, and marks the transaction with what
-/// the claim gave if it was to be had.
+/// the claim gave if it was to be had. It is planned anew each time, so it has no table.
 pub(super) const LOCK_AND_MARK: &str = "
 SELECT set_config('tower_idempotency.token',
                   CASE WHEN pg_try_advisory_xact_lock(/* lock */) THEN '/* mark */' ELSE '' END,
-                  true)
-FROM (VALUES (/* number */)) AS asked (number)";
+                  true)";
 
 /// Reads the mark, and the record if there is one, for whoever has tried the key's lock before:
 /// a statement of its own, so that it sees what the last holder of the lock has committed.
