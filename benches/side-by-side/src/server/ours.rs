@@ -68,5 +68,5 @@ fn guard<S: Store>(router: Router, store: S, arguments: &Arguments) -> Result<Ro
         builder = builder.no_cache();
     }
     // Optional, so that requests without a key can be measured as well.
-    Ok(router.layer(builder.build()?.optional()))
+    Ok(router.layer(builder.build()?.optional().for_axum()))
 }
