@@ -40,7 +40,8 @@
 //! Where a handler's effects are in the same database, a crash between them and the record need not
 //! repeat them:
 //!
-//! - **Fenced commit**: the handler calls `Idempotency::complete_in` in its own transaction, which
+//! - **Fenced commit**: the handler commits its own transaction by
+//!   `Idempotency::complete_and_commit`, or calls `complete_in` before it commits, which
 //!   compares the lease's token there ([`PostgresFence`]). [`PostgresStore::fenced`] makes that a
 //!   duty, and can spare its claims the wait for the disk ([`ClaimDurability`]).
 //! - **Transactional mode**: [`PostgresStore::transactional`] hands the handler the transaction
@@ -69,8 +70,7 @@
 //!         .map_err(failed)?;
 //!     let mut response = Response::new("paid".to_owned());
 //!     *response.status_mut() = StatusCode::CREATED;
-//!     idempotency.complete_in(&mut transaction, &response).await.map_err(failed)?;
-//!     transaction.commit().await.map_err(failed)?;
+//!     idempotency.complete_and_commit(transaction, &response).await.map_err(failed)?;
 //!     Ok(response)
 //! }
 //! # let _: axum::Router = axum::Router::new().route("/", axum::routing::post(pay));

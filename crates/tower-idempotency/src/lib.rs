@@ -87,7 +87,7 @@
 //!
 //! | where the effects are | use | what then holds |
 //! |---|---|---|
-//! | in the store's database | [`Idempotency::complete_in`], or a transactional store | effect and response are committed together, or neither is |
+//! | in the store's database | [`Idempotency::complete_and_commit`], or a transactional store | effect and response are committed together, or neither is |
 //! | at another service | [`Idempotency::step`] with [`Idempotency::derive_key`] | a finished step is not repeated; one that was cut off is, with the same key |
 //! | anywhere | [`CrashPolicy::Hold`] | nothing runs a second time before somebody has looked ([`Store::resolve`]) |
 //!

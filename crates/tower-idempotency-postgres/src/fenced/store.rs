@@ -9,7 +9,7 @@ use super::execution::FencedExecution;
 use crate::PostgresStore;
 
 /// The store in Postgres for handlers that keep their response in a transaction of their own, with
-/// `Idempotency::complete_in`.
+/// `Idempotency::complete_and_commit` or `complete_in`.
 ///
 /// It is the [`PostgresStore`] that does not let anybody forget it: a response that says success
 /// (2xx or 3xx) is kept in the handler's transaction or not at all. A handler that answers so
