@@ -1,9 +1,6 @@
 //! Connections that nobody has to wait for.
 
-use std::{
-    ops::{Deref, DerefMut},
-    time::{Duration, Instant},
-};
+use std::ops::{Deref, DerefMut};
 
 use sqlx::{Executor, PgConnection, PgPool, Postgres, pool::PoolConnection};
 
@@ -24,7 +21,6 @@ pub(crate) struct Connection {
     pooled: Option<PoolConnection<Postgres>>,
     is_idle: bool,
     in_transaction: bool,
-    taken: Instant,
 }
 
 impl Connection {
@@ -34,7 +30,6 @@ impl Connection {
             pooled: Some(pool.acquire().await?),
             is_idle: false,
             in_transaction: false,
-            taken: Instant::now(),
         })
     }
 
@@ -70,16 +65,6 @@ impl Connection {
     /// Says that no statement is running any more, whether it succeeded or not.
     pub(crate) fn done(&mut self) {
         self.is_idle = true;
-    }
-
-    /// Says that statements are run again.
-    pub(crate) fn busy(&mut self) {
-        self.is_idle = false;
-    }
-
-    /// Says how long ago it was taken out of the pool.
-    pub(crate) fn age(&self) -> Duration {
-        self.taken.elapsed()
     }
 }
 

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tower_idempotency_core::ConfigError;
 
-use super::{relay::Relay, store::Transactional, store::TransactionalStore};
+use super::{store::Transactional, store::TransactionalStore};
 use crate::PostgresStore;
 
 /// The isolation level of the handler's transaction.
@@ -51,7 +51,6 @@ pub struct TransactionalStoreBuilder {
     store: PostgresStore,
     isolation: Isolation,
     stall_timeout: Duration,
-    passes_on: bool,
 }
 
 impl TransactionalStoreBuilder {
@@ -60,7 +59,6 @@ impl TransactionalStoreBuilder {
             store,
             isolation: Isolation::ReadCommitted,
             stall_timeout: Duration::from_secs(30),
-            passes_on: true,
         }
     }
 
@@ -86,18 +84,6 @@ impl TransactionalStoreBuilder {
         self
     }
 
-    /// Says whether a connection whose transaction has ended passes straight to a request that
-    /// waits for one. Default: yes.
-    ///
-    /// It goes back to the pool after 20 ms, or when no request waits, so that others who use the
-    /// pool get their turn. Between two transactions the pool's `after_release` and `before_acquire`
-    /// do not run: choose no if they undo what handlers leave in a session. It costs about a sixth
-    /// of the requests per second that a busy pool can serve.
-    pub const fn pass_connections_on(mut self, passes_on: bool) -> Self {
-        self.passes_on = passes_on;
-        self
-    }
-
     /// Makes the store. Nothing is sent to the server.
     ///
     /// # Errors
@@ -118,7 +104,6 @@ impl TransactionalStoreBuilder {
         let transactional = Transactional {
             begin: begin_sql(self.isolation, self.stall_timeout),
             shared,
-            relay: Relay::new(self.passes_on),
         };
         TransactionalStore::with(self.store, Arc::new(transactional))
     }

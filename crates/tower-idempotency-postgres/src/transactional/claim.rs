@@ -73,8 +73,8 @@ async fn begin(transactional: &Transactional, request: &ClaimRequest) -> sqlx::R
         Err(error) => Err(error),
     };
     let bound = transactional.shared.operation_timeout;
-    if let Some(connection) = open.roll_back(bound).await {
-        transactional.give_back(connection);
+    if let Some(mut connection) = open.roll_back(bound).await {
+        connection.done();
     }
     refused
 }

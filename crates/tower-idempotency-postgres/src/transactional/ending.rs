@@ -61,10 +61,7 @@ async fn commit(
     bound: Duration,
 ) -> Result<Ending, StoreError> {
     match open.commit(bound).await {
-        Ok(()) => {
-            owner.transactional.give_back(open.into_connection());
-            Ok(Ending::Committed)
-        }
+        Ok(()) => Ok(Ending::Committed),
         Err(error) if error::is_refusal(&error) => Err(undone(owner, open, error).await),
         Err(error) => Err(StoreError::new(StoreErrorKind::CommitUnknown, error)),
     }
@@ -164,7 +161,8 @@ pub(crate) async fn release(
         return Ok(Settled::Applied);
     };
     if met_another {
-        owner.transactional.give_back(connection);
+        let mut connection = connection;
+        connection.done();
         return Err(StoreErrorKind::Conflict.into());
     }
     let noted = async {
@@ -191,8 +189,8 @@ impl Owner {
 }
 
 async fn roll_back(owner: &Owner, open: OpenTransaction) {
-    if let Some(connection) = owner.roll_back(open).await {
-        owner.transactional.give_back(connection);
+    if let Some(mut connection) = owner.roll_back(open).await {
+        connection.done();
     }
 }
 

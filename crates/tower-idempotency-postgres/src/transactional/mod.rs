@@ -7,7 +7,6 @@
 //!       │   └ Tx              the handler's hold on it; back into the slot when dropped
 //!       └ ending              keep the response and COMMIT, or ROLLBACK;
 //!                             ask what became of a COMMIT whose answer got lost
-//!           └ Relay           the connection passes to the next claim, or back to the pool
 //! ```
 
 mod builder;
@@ -17,7 +16,6 @@ mod execution;
 #[cfg(feature = "axum")]
 mod extract;
 mod open;
-mod relay;
 mod slot;
 mod spy;
 mod steps;

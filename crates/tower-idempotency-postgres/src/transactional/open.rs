@@ -65,7 +65,7 @@ impl OpenTransaction {
         let shared = &transactional.shared;
         let begin = format!("{begin}; {}", shared.sql.lock_literally(id, mark));
         let begin = AssertSqlSafe(begin).into_sql_str();
-        let mut connection = transactional.relay.connection(&shared.pool).await?;
+        let mut connection = Connection::from_pool(&shared.pool).await?;
         Manager::begin(&mut connection, Some(begin)).await?;
         let mut open = Self {
             connection,
@@ -121,12 +121,9 @@ impl OpenTransaction {
 
     /// Commits. After an error, what became of it may not be known.
     pub(crate) async fn commit(&mut self, bound: Duration) -> sqlx::Result<()> {
-        in_time(bound, Manager::commit(&mut self.connection)).await
-    }
-
-    /// Returns the connection of a transaction that was committed.
-    pub(crate) fn into_connection(self) -> Connection {
-        self.connection
+        in_time(bound, Manager::commit(&mut self.connection)).await?;
+        self.connection.done();
+        Ok(())
     }
 
     /// Rolls back; if that cannot be done in time, the connection is closed instead.

@@ -5,10 +5,8 @@ use tower_idempotency_core::{
     StoreError, StoreLimits, Swept,
 };
 
-use super::{
-    builder::TransactionalStoreBuilder, claim, execution::TransactionExecution, relay::Relay,
-};
-use crate::{PostgresStore, connection::Connection, shared::Shared};
+use super::{builder::TransactionalStoreBuilder, claim, execution::TransactionExecution};
+use crate::{PostgresStore, shared::Shared};
 
 /// The store in Postgres, where the layer hands the handler the transaction.
 ///
@@ -21,8 +19,6 @@ use crate::{PostgresStore, connection::Connection, shared::Shared};
 ///
 /// - A connection is held while a handler runs: size the pool for the requests that run at the
 ///   same time. A duplicate needs one for a moment, and never waits for a lock.
-/// - Where requests wait for connections, a connection passes from one to the next without the
-///   pool's hooks: see [`pass_connections_on`](TransactionalStoreBuilder::pass_connections_on).
 /// - There is no lease and no heartbeat. When a process dies, its connection breaks and the key is
 ///   free at once; one that is stopped or cut off is ended by the server after
 ///   [`stall_timeout`](TransactionalStoreBuilder::stall_timeout).
@@ -44,14 +40,6 @@ pub struct TransactionalStore {
 pub(crate) struct Transactional {
     pub(crate) shared: Arc<Shared>,
     pub(crate) begin: String,
-    pub(crate) relay: Relay,
-}
-
-impl Transactional {
-    /// Ends the use of a connection on which no statement and no transaction is left.
-    pub(crate) fn give_back(&self, connection: Connection) {
-        self.relay.pass_on(&self.shared.pool, connection);
-    }
 }
 
 impl PostgresStore {

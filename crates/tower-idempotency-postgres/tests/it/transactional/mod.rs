@@ -9,7 +9,6 @@ mod hammer;
 mod handlers;
 mod isolation;
 mod migration;
-mod relay;
 mod releases;
 mod stalls;
 pub(crate) mod support;
