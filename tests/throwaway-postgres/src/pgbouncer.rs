@@ -120,7 +120,9 @@ impl PgBouncer {
         let status = start.current_dir("/").status();
         let status = status.context("cannot run pgbouncer")?;
         let end = Instant::now() + process::BOUND;
-        while !status.success() || TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        // It listens before its file has its process id.
+        let listens = || TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+        while !status.success() || !listens() || self.pid().is_err() {
             if !status.success() || Instant::now() > end {
                 let log = folder::end_of(&self.folder.join("log"));
                 bail!("PgBouncer does not start; its log ends:\n{log}");
