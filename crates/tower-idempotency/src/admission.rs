@@ -38,7 +38,7 @@ pub(crate) fn passes_by<St, B>(
         sources.all(|source| source.is_absent_from(request.headers()))
     };
     !settings.methods.contains(request.method())
-        || requirement == Requirement::Optional && has_no_key()
+        || !is_required(shared, requirement) && has_no_key()
 }
 
 /// Looks at the head of a request, without a copy and without the store.

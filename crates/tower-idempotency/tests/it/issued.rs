@@ -237,6 +237,23 @@ fn an_issued_key_is_required_whatever_the_request_looks_like() {
     });
 }
 
+/// Whether the body has to be read or not: a header that is not there is seen at once.
+#[test]
+fn an_issued_key_is_required_in_a_header_too() {
+    run(async {
+        let service = Service::new();
+        let builder = service
+            .builder()
+            .key_sources([KeySource::header("invite-token")]);
+        let app = service.serve(&builder.build().unwrap().optional());
+        let reply = ask(&app, submission(&service.issue())).await;
+        assert_eq!(refusal(&reply), refused(400, "IDEMPOTENCY_KEY_MISSING"));
+        assert_eq!(service.runs(), 0);
+        let request = told(submission(""), "invite-token", &service.issue());
+        assert_eq!(ask(&app, request).await.status, 201);
+    });
+}
+
 /// A general layer around all routes lets clients make keys; one of these must not open a route
 /// that needs an issued one.
 #[test]
