@@ -9,13 +9,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::{Context, Result};
 use axum::{Json, Router, extract::State, http::StatusCode, response::Html, routing::get};
 use clap::{Parser, ValueEnum};
+use example_database::{Database, temporary_folder};
 use serde::{Deserialize, Serialize};
-use sqlx::{Any, AnyConnection, AnyPool, FromRow, Row, any::AnyPoolOptions, any::AnyRow};
+use sqlx::{AnyConnection, FromRow, Row, any::AnyRow};
 use sqlx_once::{Once, Series, insert_or_fetch};
 use tokio::net::TcpListener;
 use tower_idempotency::{BoxStore, Idempotency, IdempotencyLayer, Principal, WaitPolicy};
-use tower_idempotency_postgres::PostgresStore;
-use tower_idempotency_sqlite::SqliteStore;
 
 /// Starts assessments, each with a number of its own.
 #[derive(Parser)]
@@ -50,8 +49,7 @@ enum Numbers {
 
 #[derive(Clone)]
 struct App {
-    pool: AnyPool,
-    is_postgres: bool,
+    database: Database,
     numbers: Numbers,
 }
 
@@ -116,13 +114,7 @@ impl App {
         token: Option<&str>,
         patient: &str,
     ) -> Result<Once<Assessment>, sqlx_once::Error> {
-        // SQLite refuses to write what was read before somebody else wrote.
-        let begin = if self.is_postgres {
-            "BEGIN"
-        } else {
-            "BEGIN IMMEDIATE"
-        };
-        let mut transaction = self.pool.begin_with(begin).await?;
+        let mut transaction = self.database.begin_to_write().await?;
         let number = self.number(&mut transaction).await?;
         // The layer answers a second click. If this process dies between the commit and that,
         // the click after the crash finds the row by the same token.
@@ -148,7 +140,7 @@ impl App {
     }
 
     async fn number(&self, transaction: &mut AnyConnection) -> Result<String, sqlx_once::Error> {
-        let year = if self.is_postgres {
+        let year = if self.database.is_postgres {
             "SELECT to_char(now(), 'YYYY')"
         } else {
             "SELECT strftime('%Y', 'now')"
@@ -170,7 +162,7 @@ impl App {
 
     async fn all(&self) -> sqlx::Result<Vec<Assessment>> {
         let all = sqlx::query_as("SELECT number, patient FROM assessments ORDER BY number");
-        all.fetch_all(&self.pool).await
+        all.fetch_all(&self.database.pool).await
     }
 }
 
@@ -200,48 +192,19 @@ fn internal(error: impl std::error::Error + 'static) -> StatusCode {
 
 /// Opens the store, and makes the tables.
 async fn open(arguments: &Arguments) -> Result<(BoxStore, App)> {
-    sqlx::any::install_default_drivers();
+    let folder = arguments.folder.clone();
+    let folder = folder.unwrap_or_else(|| temporary_folder("assessments"));
+    let url = arguments.database_url.as_deref();
+    let (store, database) = example_database::open(url, &folder, &[TABLE]).await?;
+    sqlx_once::migrate(&database.pool).await?;
     let numbers = arguments.numbers;
-    let (store, pool, is_postgres) = if let Some(url) = &arguments.database_url {
-        let store = PostgresStore::connect(url).await?;
-        store.migrate().await?;
-        (BoxStore::new(store), AnyPool::connect(url).await?, true)
-    } else {
-        let folder = arguments.folder.clone().unwrap_or_else(temporary_folder);
-        std::fs::create_dir_all(&folder)?;
-        let store = SqliteStore::open(folder.join("keys.db")).await?;
-        let url = format!("sqlite://{}?mode=rwc", folder.join("app.db").display());
-        // One writer at a time: a queue is fairer than SQLite's lock.
-        let pool = AnyPoolOptions::new().max_connections(1);
-        let pool = pool
-            .acquire_timeout(Duration::from_secs(30))
-            .connect(&url)
-            .await?;
-        (BoxStore::new(store), pool, false)
-    };
-    migrate(&pool).await?;
-    Ok((
-        store,
-        App {
-            pool,
-            is_postgres,
-            numbers,
-        },
-    ))
+    Ok((store, App { database, numbers }))
 }
 
-async fn migrate(pool: &sqlx::Pool<Any>) -> Result<()> {
-    let table = "CREATE TABLE IF NOT EXISTS assessments (
-        number TEXT CONSTRAINT assessments_pkey PRIMARY KEY,
-        patient TEXT NOT NULL CONSTRAINT assessments_patient_is_named CHECK (patient <> ''),
-        token TEXT CONSTRAINT assessments_token_key UNIQUE)";
-    sqlx::query(table).execute(pool).await?;
-    Ok(sqlx_once::migrate(pool).await?)
-}
-
-fn temporary_folder() -> PathBuf {
-    std::env::temp_dir().join(format!("assessments-{}", std::process::id()))
-}
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS assessments (
+    number TEXT CONSTRAINT assessments_pkey PRIMARY KEY,
+    patient TEXT NOT NULL CONSTRAINT assessments_patient_is_named CHECK (patient <> ''),
+    token TEXT CONSTRAINT assessments_token_key UNIQUE)";
 
 fn print_usage(addr: SocketAddr) {
     println!(

@@ -86,13 +86,7 @@ impl App {
         wanted: &Wanted,
         may_owe: bool,
     ) -> Result<Saved, sqlx_once::Error> {
-        // SQLite refuses to write what was read before somebody else wrote.
-        let begin = if self.is_postgres {
-            "BEGIN"
-        } else {
-            "BEGIN IMMEDIATE"
-        };
-        let mut transaction = self.pool.begin_with(begin).await?;
+        let mut transaction = self.0.begin_to_write().await?;
         let event = insert(&mut transaction, token, wanted).await?;
         let event = match event {
             Once::Inserted(event) => event,
@@ -109,7 +103,7 @@ impl App {
 
     async fn all(&self) -> sqlx::Result<Vec<Event>> {
         let all = sqlx::query_as("SELECT id, client, title, price FROM events ORDER BY client, id");
-        all.fetch_all(&self.pool).await
+        all.fetch_all(&self.0.pool).await
     }
 }
 

@@ -19,7 +19,7 @@ impl App {
             return Ok(None);
         };
         let find = sqlx::query_scalar("SELECT id FROM practicas WHERE token = $1");
-        find.bind(token).fetch_optional(&self.pool).await
+        find.bind(token).fetch_optional(&self.database.pool).await
     }
 
     /// Saves a form unless its token has a row, and notifies of it in the same transaction.
@@ -57,10 +57,10 @@ impl App {
 
     /// Begins a transaction that is alone with this student and day.
     async fn begin_locked(&self, form: &Form) -> sqlx::Result<Transaction<'static, Any>> {
-        if !self.is_postgres {
-            return self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = self.database.begin_to_write().await?;
+        if !self.database.is_postgres {
+            return Ok(transaction);
         }
-        let mut transaction = self.pool.begin().await?;
         let lock = "SELECT CAST(1 AS bigint) FROM pg_advisory_xact_lock(hashtextextended($1, 0))";
         let lock = sqlx::query(lock).bind(format!("{} {}", form.student, form.day));
         lock.execute(&mut *transaction).await?;
@@ -69,7 +69,7 @@ impl App {
 
     pub(crate) async fn all(&self) -> sqlx::Result<Vec<Practica>> {
         let all = "SELECT id, student, day, number FROM practicas ORDER BY student, day, number";
-        sqlx::query_as(all).fetch_all(&self.pool).await
+        sqlx::query_as(all).fetch_all(&self.database.pool).await
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::http::request::Parts;
-use sqlx::{AnyPool, Row};
+use example_database::Database;
+use sqlx::Row;
 use tower_idempotency::{IdempotencyKey, IssuedKeys, KeyIssuer, KeyStanding, SignedKeys};
 use uuid::Uuid;
 
@@ -16,10 +17,7 @@ pub(crate) enum Invites {
 
 /// Invites that are rows: they can be listed, and deleting one revokes it.
 #[derive(Clone)]
-pub(crate) struct InviteTable {
-    pub(crate) pool: AnyPool,
-    pub(crate) is_postgres: bool,
-}
+pub(crate) struct InviteTable(pub(crate) Database);
 
 impl Invites {
     /// Tells the layer whom to ask.
@@ -41,7 +39,7 @@ impl Invites {
 impl InviteTable {
     async fn issue(&self, life: Duration) -> sqlx::Result<String> {
         let token = Uuid::new_v4().simple().to_string();
-        let insert = if self.is_postgres {
+        let insert = if self.0.is_postgres {
             "INSERT INTO invites (token, expires_at)
              VALUES ($1, CAST(extract(epoch FROM now()) AS BIGINT) + $2)"
         } else {
@@ -50,13 +48,13 @@ impl InviteTable {
         };
         let seconds = i64::try_from(life.as_secs()).unwrap_or(i64::MAX / 2);
         let insert = sqlx::query(insert).bind(&token).bind(seconds);
-        insert.execute(&self.pool).await?;
+        insert.execute(&self.0.pool).await?;
         Ok(token)
     }
 
     /// Looks an invite up. What is left of it is for the database's clock to say.
     pub(crate) async fn find(&self, token: &str) -> sqlx::Result<KeyStanding> {
-        let select = if self.is_postgres {
+        let select = if self.0.is_postgres {
             "SELECT expires_at - CAST(extract(epoch FROM now()) AS BIGINT) AS remaining,
                     coalesce(used_at, 0) AS used_at
              FROM invites WHERE token = $1"
@@ -66,7 +64,7 @@ impl InviteTable {
              FROM invites WHERE token = $1"
         };
         let found = sqlx::query(select).bind(token);
-        let Some(invite) = found.fetch_optional(&self.pool).await? else {
+        let Some(invite) = found.fetch_optional(&self.0.pool).await? else {
             return Ok(KeyStanding::Unknown);
         };
         // Only the guard that was there before the layer has set this.

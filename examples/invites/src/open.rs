@@ -1,12 +1,10 @@
 //! Opening the store, and making the tables.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Result;
-use sqlx::{AnyPool, any::AnyPoolOptions};
+use example_database::{Database, temporary_folder};
 use tower_idempotency::{BoxStore, SignedKeys};
-use tower_idempotency_postgres::PostgresStore;
-use tower_idempotency_sqlite::SqliteStore;
 use uuid::Uuid;
 
 use crate::{
@@ -18,40 +16,23 @@ use crate::{
 /// What handlers use.
 #[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) pool: AnyPool,
+    pub(crate) database: Database,
     pub(crate) invites: Invites,
     pub(crate) between: Arc<Between>,
 }
 
 pub(crate) async fn open(arguments: &Arguments) -> Result<(BoxStore, App)> {
-    sqlx::any::install_default_drivers();
-    let (store, pool, is_postgres) = if let Some(url) = &arguments.database_url {
-        let store = PostgresStore::connect(url).await?;
-        store.migrate().await?;
-        (BoxStore::new(store), AnyPool::connect(url).await?, true)
-    } else {
-        let folder = arguments.folder.clone().unwrap_or_else(temporary_folder);
-        std::fs::create_dir_all(&folder)?;
-        let store = SqliteStore::open(folder.join("keys.db")).await?;
-        let url = format!("sqlite://{}?mode=rwc", folder.join("app.db").display());
-        // One writer at a time: a queue is fairer than SQLite's lock.
-        let pool = AnyPoolOptions::new().max_connections(1);
-        let pool = pool.acquire_timeout(Duration::from_secs(30));
-        (BoxStore::new(store), pool.connect(&url).await?, false)
-    };
-    for table in TABLES {
-        sqlx::query(table).execute(&pool).await?;
-    }
+    let folder = arguments.folder.clone();
+    let folder = folder.unwrap_or_else(|| temporary_folder("invites"));
+    let url = arguments.database_url.as_deref();
+    let (store, database) = example_database::open(url, &folder, &TABLES).await?;
     let invites = match arguments.keys {
-        Keys::Table => Invites::Table(InviteTable {
-            pool: pool.clone(),
-            is_postgres,
-        }),
+        Keys::Table => Invites::Table(InviteTable(database.clone())),
         Keys::Signed => Invites::Signed(SignedKeys::new("invites", secret(arguments))?),
     };
     let between = Arc::default();
     let app = App {
-        pool,
+        database,
         invites,
         between,
     };
@@ -76,8 +57,4 @@ const TABLES: [&str; 2] = [
 fn secret(arguments: &Arguments) -> String {
     let fresh = || format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
     arguments.secret.clone().unwrap_or_else(fresh)
-}
-
-fn temporary_folder() -> PathBuf {
-    std::env::temp_dir().join(format!("invites-{}", std::process::id()))
 }

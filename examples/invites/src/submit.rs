@@ -57,7 +57,7 @@ impl App {
         let insert = "INSERT INTO submissions (id, name, invite, token) VALUES ($1, $2, $3, $3)
             ON CONFLICT (token) DO NOTHING RETURNING id, name";
         let fetch = "SELECT id, name FROM submissions WHERE token = $1";
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.database.pool.acquire().await?;
         insert_or_fetch(
             &mut connection,
             sqlx::query_as(insert)
@@ -71,7 +71,7 @@ impl App {
 
     pub(crate) async fn all(&self) -> sqlx::Result<Vec<Submission>> {
         let all = sqlx::query_as("SELECT id, name FROM submissions ORDER BY id");
-        all.fetch_all(&self.pool).await
+        all.fetch_all(&self.database.pool).await
     }
 }
 
@@ -102,10 +102,10 @@ pub(crate) async fn unguarded(
     let id = Uuid::new_v4().to_string();
     let insert = "INSERT INTO submissions (id, name, invite) VALUES ($1, $2, $3)";
     let insert = sqlx::query(insert).bind(&id).bind(&form.name);
-    let inserted = insert.bind(&form.token).execute(&app.pool).await;
+    let inserted = insert.bind(&form.token).execute(&app.database.pool).await;
     inserted.map_err(internal)?;
     let mark = sqlx::query("UPDATE invites SET used_at = 1 WHERE token = $1");
-    let marked = mark.bind(&form.token).execute(&app.pool).await;
+    let marked = mark.bind(&form.token).execute(&app.database.pool).await;
     marked.map_err(internal)?;
     let name = form.name;
     Ok((StatusCode::CREATED, Json(Submission { id, name })).into_response())
