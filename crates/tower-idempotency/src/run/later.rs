@@ -49,10 +49,8 @@ pub(super) fn release_later<St: Store>(
 ) {
     let tracker = shared.runtime.tracker.clone();
     let task = async move {
-        let give_up = Instant::now() + GIVE_UP_AFTER;
-        let mut pause = FIRST_PAUSE;
-        while Instant::now() < give_up {
-            sleep(with_jitter(pause)).await;
+        let mut tries = Tries::new(LONGEST_PAUSE);
+        while tries.next().await {
             match execution.release(&release).await {
                 Ok(Settled::Applied) => {
                     tracing::info!(record = %id, "a key is given up after all");
@@ -60,7 +58,7 @@ pub(super) fn release_later<St: Store>(
                 }
                 Ok(Settled::Stale) => break,
                 Err(error) if error.kind().is_undone() => break,
-                Err(_) => pause = (pause * 2).min(LONGEST_PAUSE),
+                Err(_) => {}
             }
         }
         shared.runtime.wakers.wake(&id);
@@ -74,10 +72,8 @@ async fn retry<E: Execution>(
     mut completed: Completed,
     lease: Duration,
 ) {
-    let give_up = Instant::now() + GIVE_UP_AFTER;
-    let mut pause = FIRST_PAUSE;
-    while Instant::now() < give_up {
-        sleep(with_jitter(pause)).await;
+    let mut tries = Tries::new(LONGEST_PAUSE.min(lease / 3));
+    while tries.next().await {
         match execution.complete(&completed).await {
             Ok(Settled::Applied) => {
                 tracing::info!(record = %id, "a response is stored after all");
@@ -97,9 +93,35 @@ async fn retry<E: Execution>(
             let error = crate::log::chain(&error);
             tracing::debug!(record = %id, error, "a lease could not be renewed");
         }
-        pause = (pause * 2).min(LONGEST_PAUSE).min(lease / 3);
     }
     tracing::error!(record = %id, "a response could not be stored within a day");
+}
+
+/// Tries that come more and more seldom, for a day.
+struct Tries {
+    give_up: Instant,
+    pause: Duration,
+    longest: Duration,
+}
+
+impl Tries {
+    fn new(longest: Duration) -> Self {
+        Self {
+            give_up: Instant::now() + GIVE_UP_AFTER,
+            pause: FIRST_PAUSE,
+            longest,
+        }
+    }
+
+    /// Waits until it is time for the next try; returns whether there is one.
+    async fn next(&mut self) -> bool {
+        if Instant::now() >= self.give_up {
+            return false;
+        }
+        sleep(with_jitter(self.pause)).await;
+        self.pause = (self.pause * 2).min(self.longest);
+        true
+    }
 }
 
 /// A store without room may still have room for a tombstone.
