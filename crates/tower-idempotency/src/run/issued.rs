@@ -8,7 +8,7 @@ use tower_idempotency_core::{
     ClaimRequest, RecordState, Retention, Store, StoreError, StoreErrorKind, StoredResponse,
 };
 
-use super::{STORE_RETRY_AFTER, in_progress, replay};
+use super::{in_progress, replay, unavailable};
 use crate::{
     IssuedKeys, KeyStanding, Outcome, Problem, ProblemCode, ResponseBody, issued::outlasting,
     shared::Shared,
@@ -21,34 +21,36 @@ pub(super) async fn admit<St: Store, B: Body>(
     claim: &mut ClaimRequest,
     request: &Parts,
 ) -> ControlFlow<Response<ResponseBody<B>>, Retention> {
-    let asked = match issued.standing(&claim.key, request).await {
-        Ok(KeyStanding::Unknown) => Err(shared.problem(ProblemCode::IdempotencyKeyUnknown)),
-        Ok(standing) => Ok(standing),
+    let standing = match issued.standing(&claim.key, request).await {
+        Ok(standing) => standing,
         Err(error) => {
             let error = crate::log::chain(&*error);
             tracing::error!(record = %claim.id, error, "an issuer could not be asked about a key");
             // Also where the layer fails open: nobody has said that the key is one.
-            Err(unavailable(shared))
+            return ControlFlow::Break(shared.refuse(&unavailable(shared)));
         }
     };
-    let standing = match asked {
-        Ok(standing) => standing,
-        Err(problem) => return ControlFlow::Break(shared.refuse(&problem)),
+    let usable = match standing {
+        KeyStanding::Valid { remaining } => {
+            Ok(remaining.map_or(Retention::Forever, Retention::For))
+        }
+        KeyStanding::Expired => Err(ProblemCode::IdempotencyKeyExpired),
+        KeyStanding::Used => Err(ProblemCode::IdempotencyKeyUsed),
+        KeyStanding::Unknown => {
+            let unknown = shared.problem(ProblemCode::IdempotencyKeyUnknown);
+            return ControlFlow::Break(shared.refuse(&unknown));
+        }
     };
     if let Some(response) = replay::cached(shared, claim) {
         return ControlFlow::Break(response);
     }
-    let code = match standing {
-        KeyStanding::Valid { remaining } => {
-            let life = remaining.map_or(Retention::Forever, Retention::For);
+    match usable {
+        Ok(life) => {
             claim.retention = outlasting(claim.retention, life);
-            return ControlFlow::Continue(life);
+            ControlFlow::Continue(life)
         }
-        KeyStanding::Expired => ProblemCode::IdempotencyKeyExpired,
-        KeyStanding::Used => ProblemCode::IdempotencyKeyUsed,
-        KeyStanding::Unknown => ProblemCode::IdempotencyKeyUnknown,
-    };
-    ControlFlow::Break(spent(shared, claim, code).await)
+        Err(code) => ControlFlow::Break(spent(shared, claim, code).await),
+    }
 }
 
 /// Answers a key that nothing can begin with: by its record, or else with `code`.
@@ -113,12 +115,5 @@ async fn find<St: Store>(
         if !is_abandoned {
             return Ok(Found::Problem(in_progress(shared, 1)));
         }
-    }
-}
-
-fn unavailable<St>(shared: &Shared<St>) -> Problem {
-    Problem {
-        retry_after: Some(STORE_RETRY_AFTER),
-        ..shared.problem(ProblemCode::IdempotencyStoreUnavailable)
     }
 }

@@ -176,6 +176,14 @@ fn claim_request<St>(
     Ok(claim)
 }
 
+/// Refuses a request because the store, or who has issued its key, could not be asked.
+fn unavailable<St>(shared: &Shared<St>) -> Problem {
+    Problem {
+        retry_after: Some(STORE_RETRY_AFTER),
+        ..shared.problem(ProblemCode::IdempotencyStoreUnavailable)
+    }
+}
+
 /// What an execution came to.
 enum Executed<B: Body> {
     /// The client's answer.
@@ -272,10 +280,7 @@ impl<S, St: Store> Job<S, St> {
             return Ok(shared.refuse(&shared.problem(ProblemCode::StoredResponseUnreadable)));
         }
         if !fail_open {
-            return Ok(shared.refuse(&Problem {
-                retry_after: Some(STORE_RETRY_AFTER),
-                ..shared.problem(ProblemCode::IdempotencyStoreUnavailable)
-            }));
+            return Ok(shared.refuse(&unavailable(shared)));
         }
         let shared = Arc::clone(shared);
         let request = self.request.map(ReqBody::from);
