@@ -51,9 +51,19 @@ impl Contender {
 }
 
 /// All that the server of this package can be.
-pub const CONTENDERS: [Contender; 12] = [
+pub const CONTENDERS: [Contender; 15] = [
     Contender::new("bare", "axum without any layer", Records::Nowhere),
+    Contender::new(
+        "no-op-layer",
+        "axum with a layer that does nothing",
+        Records::Nowhere,
+    ),
     Contender::new("memory", "ours, memory store", Records::Memory),
+    Contender::new(
+        "memory-floor",
+        "the least that a key costs in memory: read, look up in a map, run, keep",
+        Records::Memory,
+    ),
     Contender::new("sqlite", "ours, SQLite store", Records::Sqlite),
     Contender::new("leased", "ours, Postgres store", Records::Postgres),
     Contender::new(
@@ -83,6 +93,11 @@ pub const CONTENDERS: [Contender; 12] = [
     )
     .tuned()
     .business(),
+    Contender::new(
+        "batched-floor",
+        "the least that batching costs: claims and completions in one statement, without a protocol",
+        Records::Postgres,
+    ),
     Contender::new(
         "select-insert-update",
         "SELECT the key; INSERT it as in progress; run; UPDATE with the response",

@@ -40,7 +40,12 @@ impl Suite {
 
 /// Returns all suites, in the order in which they run.
 pub(crate) fn all(peers: &[String]) -> Vec<Suite> {
-    let designs = ["leased", "select-insert-update", "insert-update"];
+    let designs = [
+        "leased",
+        "batched-floor",
+        "select-insert-update",
+        "insert-update",
+    ];
     let floors = FLOORS.map(|floor| floor.name);
     let durable = [&designs[..], &floors].concat();
     let fresh = [&["bare", "memory", "sqlite"], &durable[..]].concat();
@@ -49,7 +54,7 @@ pub(crate) fn all(peers: &[String]) -> Vec<Suite> {
         ..Suite::new(
             "memory",
             "Fresh keys, records in memory",
-            &["bare", "memory"],
+            &["bare", "memory", "memory-floor"],
         )
     };
     memory.contenders.extend_from_slice(peers);
@@ -70,7 +75,11 @@ pub(crate) fn all(peers: &[String]) -> Vec<Suite> {
             connections: ONE.to_vec(),
             workload: Workload::Unkeyed,
             fine: true,
-            ..Suite::new("unkeyed", "Requests without a key", &["bare", "memory"])
+            ..Suite::new(
+                "unkeyed",
+                "Requests without a key",
+                &["bare", "memory", "no-op-layer"],
+            )
         },
         memory,
     ]

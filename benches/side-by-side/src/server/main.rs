@@ -15,6 +15,7 @@ use bytes::Bytes;
 use clap::Parser;
 use side_by_side::{Contender, READY, Records};
 use tokio::net::TcpListener;
+use tower_layer::Identity;
 
 /// Serves one contender of the benchmarks.
 #[derive(Debug, Parser)]
@@ -82,6 +83,9 @@ async fn router(contender: Contender, arguments: &Arguments) -> Result<Router> {
     }
     let router = match contender.name {
         "bare" => handler::plain(body),
+        "no-op-layer" => handler::plain(body).layer(Identity::new()),
+        "memory-floor" => design::in_memory::router(body),
+        "batched-floor" => design::batched::router(body, arguments).await?,
         "business-insert" => handler::business(body, pool::open(arguments).await?),
         "select-insert-update" => design::select_insert_update::router(body, arguments).await?,
         "insert-update" => design::insert_update::router(body, arguments).await?,

@@ -64,18 +64,21 @@ pub(crate) fn growth_table(results: &Results) -> Option<String> {
 }
 
 pub(crate) fn targets(targets: &[Target]) -> String {
-    let mut text = String::from("| Target | Measured | Wanted | |\n|:--|--:|--:|:--|\n");
+    let mut text =
+        String::from("| Target | Measured | Floor | Wanted | |\n|:--|--:|--:|--:|:--|\n");
     for target in targets {
-        let measured = target
-            .measured
-            .map_or("-".to_owned(), |value| format!("{value:.2}"));
+        let number = |value: Option<f64>| value.map_or("-".to_owned(), |it| format!("{it:.2}"));
+        let (measured, floor) = (number(target.measured), number(target.floor));
         let verdict = match target.is_met() {
             Some(true) => "ok",
             Some(false) => "short",
             None => "not measured",
         };
         let (name, wanted) = (target.name, target.wanted);
-        let _ = writeln!(text, "| {name} | {measured} | {wanted} | {verdict} |");
+        let _ = writeln!(
+            text,
+            "| {name} | {measured} | {floor} | {wanted} | {verdict} |"
+        );
     }
     text
 }

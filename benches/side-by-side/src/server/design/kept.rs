@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 const MOST_BYTES: usize = 1 << 20;
 
+#[derive(Clone)]
 pub(crate) struct Kept {
     pub(crate) status: i16,
     pub(crate) headers: Vec<u8>,

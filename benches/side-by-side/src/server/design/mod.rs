@@ -2,6 +2,8 @@
 //!
 //! Each is one middleware, or one handler, with a pool of its own; statements are prepared once.
 
+pub(crate) mod batched;
+pub(crate) mod in_memory;
 pub(crate) mod insert_update;
 mod kept;
 mod keyed;
