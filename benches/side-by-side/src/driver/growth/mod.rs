@@ -30,7 +30,7 @@ pub(crate) struct Point {
 const DATABASE: &str = "growth";
 const CONNECTIONS: usize = 64;
 /// What table, indexes and their log take for a million records, at the most.
-const BYTES_PER_MILLION: u64 = 800_000_000;
+const BYTES_PER_MILLION: u64 = 650_000_000;
 /// What has to stay free for the log, sorting, and everybody else.
 const RESERVE: u64 = 12_000_000_000;
 
