@@ -38,30 +38,14 @@ CREATE TABLE IF NOT EXISTS /* schema. */idempotency_keys (
     response_body     bytea,
 
     CONSTRAINT idempotency_keys_pkey PRIMARY KEY (id),
-    CONSTRAINT idempotency_keys_id_is_a_digest CHECK (octet_length(id) = 32),
-    CONSTRAINT idempotency_keys_fingerprint_size CHECK (octet_length(fingerprint) = 33),
-    CONSTRAINT idempotency_keys_key_size CHECK (octet_length(key) BETWEEN 1 AND 255),
-    CONSTRAINT idempotency_keys_attempt_counts CHECK (attempt >= 1),
-    -- The state is what the other columns say. In one expression with each name once, since the
-    -- server reads the text of every constraint again for every statement that writes.
+    -- The state is what the other columns say: in progress with a lease, or ended with a response
+    -- or without one. That is all that is checked, and each name is there once where it can be:
+    -- the server reads the text of every constraint again for every statement that writes.
     CONSTRAINT idempotency_keys_state_fits
-        CHECK (state = CASE
-            WHEN ended_at IS NULL THEN
-                CASE WHEN lease_expires_at IS NOT NULL
-                          AND response_status IS NULL AND response_head IS NULL
-                          AND response_body IS NULL
-                          AND failure_category IS NULL AND failure_error IS NULL
-                     THEN 'in_progress' ELSE '' END
-            WHEN lease_expires_at IS NOT NULL THEN ''
-            WHEN response_status IS NOT NULL AND response_head IS NOT NULL
-                 AND failure_category IS NULL AND failure_error IS NULL
-                THEN 'completed'
-            WHEN failure_category IS NOT NULL AND failure_error IS NOT NULL
-                 AND response_status IS NULL AND response_head IS NULL AND response_body IS NULL
-                THEN 'failed'
-            ELSE '' END),
-    CONSTRAINT idempotency_keys_failure_category_is_known
-        CHECK (failure_category IN ('transient', 'permanent'))
+        CHECK ((lease_expires_at IS NULL) = (ended_at IS NOT NULL)
+               AND state = CASE WHEN ended_at IS NULL THEN 'in_progress'
+                                WHEN response_status IS NULL THEN 'failed'
+                                ELSE 'completed' END)
 ) WITH (
     -- A completion writes a second, larger version of its row: the room lets it stay on the page.
     fillfactor = 50,

@@ -15,29 +15,15 @@ fn the_table_refuses_records_that_contradict_themselves() {
     run(async {
         let postgres = postgres().await;
         let _execution = acquire(&postgres.store, &request("k")).await;
-        for (change, constraint) in [
-            ("state = 'completed'", "state_fits"),
-            ("lease_expires_at = NULL", "state_fits"),
-            ("ended_at = created_at", "state_fits"),
-            ("response_status = 200, response_head = ''", "state_fits"),
-            ("response_body = ''", "state_fits"),
-            (
-                "state = 'failed', lease_expires_at = NULL, ended_at = created_at",
-                "state_fits",
-            ),
-            (
-                "state = 'completed', lease_expires_at = NULL, ended_at = created_at",
-                "state_fits",
-            ),
-            (
-                "failure_error = 'x', failure_category = 'transient'",
-                "state_fits",
-            ),
-            ("state = 'paused'", "state_fits"),
-            ("attempt = 0", "attempt_counts"),
-            ("key = ''", "key_size"),
-            ("id = '\\x00'", "id_is_a_digest"),
-            ("fingerprint = '\\x00'", "fingerprint_size"),
+        for change in [
+            "state = 'completed'",
+            "lease_expires_at = NULL",
+            "ended_at = created_at",
+            "state = 'failed', ended_at = created_at",
+            "state = 'completed', lease_expires_at = NULL, ended_at = created_at",
+            "state = 'failed', lease_expires_at = NULL, ended_at = created_at,
+             response_status = 200",
+            "state = 'paused'",
         ] {
             let sql = format!("UPDATE idempotency_keys SET {change}");
             let refused = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -47,7 +33,7 @@ fn the_table_refuses_records_that_contradict_themselves() {
                 panic!("{change} was not refused");
             };
             let named = error.constraint().unwrap_or_default().to_owned();
-            assert!(named.ends_with(constraint), "{change}: {named}");
+            assert_eq!(named, "idempotency_keys_state_fits", "{change}");
         }
     });
 }
