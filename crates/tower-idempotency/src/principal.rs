@@ -118,7 +118,7 @@ fn from_header(name: &HeaderName, parts: &Parts) -> Option<Arc<str>> {
         return None;
     }
     if is_credential(name) {
-        return Some(Arc::from(hex_digest(value)));
+        return Some(hex_digest(value));
     }
     std::str::from_utf8(value).ok().map(Arc::from)
 }
