@@ -41,6 +41,7 @@
 //! ```
 
 mod builder;
+mod by_id;
 mod execution;
 mod record;
 mod records;

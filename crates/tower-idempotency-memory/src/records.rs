@@ -1,26 +1,27 @@
 //! All records, and the order in which they expire.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::SystemTime,
-};
+use std::{collections::BTreeSet, time::SystemTime};
 
-use tower_idempotency_core::RecordId;
+use tower_idempotency_core::{RecordId, RecordState};
 
-use crate::record::Kept;
+use crate::{by_id::ById, record::Kept};
 
-/// The records by identity, with an index by expiry so that nothing is ever scanned.
-///
-/// The records are boxed: a tree moves its values about.
+/// The records by identity, with indexes by expiry so that nothing is ever scanned.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    by_id: BTreeMap<RecordId, Box<Kept>>,
-    by_expiry: BTreeSet<(SystemTime, RecordId)>,
+    by_id: ById,
+    /// Those in progress. They are few, and every request comes and goes here.
+    running: Expiries,
+    /// All others.
+    ended: Expiries,
     response_bytes: u64,
 }
 
+/// When records expire, and which.
+type Expiries = BTreeSet<(SystemTime, RecordId)>;
+
 impl Records {
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.by_id.len()
     }
 
@@ -29,27 +30,23 @@ impl Records {
     }
 
     pub(crate) fn find(&self, id: &RecordId) -> Option<&Kept> {
-        self.by_id.get(id).map(|record| &**record)
+        self.by_id.get(id)
     }
 
     /// Returns the records behind `after`, in the order of their identities.
     pub(crate) fn behind(&self, after: Option<RecordId>) -> impl Iterator<Item = &Kept> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let start = after.map_or(Unbounded, Excluded);
-        self.by_id
-            .range((start, Unbounded))
-            .map(|(_, record)| &**record)
+        self.by_id.behind(after)
     }
 
-    /// Puts a record in its place and keeps the index and the count right.
+    /// Puts a record in its place and keeps the indexes and the count right.
     pub(crate) fn put(&mut self, record: Box<Kept>) {
         let id = record.info.id;
         let after = Traces::of(&record);
-        let before = self.by_id.insert(id, record);
+        let before = self.by_id.insert(record);
         self.retrace(id, before.as_deref().map(Traces::of), Some(after));
     }
 
-    /// Changes a record, if it is there, and keeps the index and the count right.
+    /// Changes a record, if it is there, and keeps the indexes and the count right.
     pub(crate) fn change(&mut self, id: &RecordId, change: impl FnOnce(&mut Kept)) {
         let Some(record) = self.by_id.get_mut(id) else {
             return;
@@ -75,7 +72,7 @@ impl Records {
     pub(crate) fn take_expired(&mut self, now: SystemTime, limit: usize) -> Vec<Box<Kept>> {
         let mut taken = Vec::new();
         while taken.len() < limit
-            && let Some((end, id)) = self.by_expiry.first().copied()
+            && let Some((end, id)) = self.first_expiry()
             && end <= now
         {
             taken.extend(self.remove(&id));
@@ -85,28 +82,45 @@ impl Records {
 
     /// Tells whether something has expired and is still here.
     pub(crate) fn has_expired(&self, now: SystemTime) -> bool {
-        self.by_expiry.first().is_some_and(|(end, _)| *end <= now)
+        self.first_expiry().is_some_and(|(end, _)| end <= now)
+    }
+
+    fn first_expiry(&self) -> Option<(SystemTime, RecordId)> {
+        let firsts = [self.running.first(), self.ended.first()];
+        firsts.into_iter().flatten().min().copied()
     }
 
     fn retrace(&mut self, id: RecordId, before: Option<Traces>, after: Option<Traces>) {
-        let expiry = |traces: Option<Traces>| traces.and_then(|traces| traces.expires_at);
+        let expiry = |traces: Option<Traces>| {
+            let traces = traces?;
+            Some((traces.is_running, traces.expires_at?))
+        };
         let bytes = |traces: Option<Traces>| traces.map_or(0, |traces| traces.response_bytes);
         if expiry(before) != expiry(after) {
-            if let Some(end) = expiry(before) {
-                self.by_expiry.remove(&(end, id));
+            if let Some((is_running, end)) = expiry(before) {
+                self.expiries(is_running).remove(&(end, id));
             }
-            if let Some(end) = expiry(after) {
-                self.by_expiry.insert((end, id));
+            if let Some((is_running, end)) = expiry(after) {
+                self.expiries(is_running).insert((end, id));
             }
         }
         self.response_bytes -= bytes(before);
         self.response_bytes += bytes(after);
     }
+
+    const fn expiries(&mut self, running: bool) -> &mut Expiries {
+        if running {
+            &mut self.running
+        } else {
+            &mut self.ended
+        }
+    }
 }
 
-/// What a record leaves in the index and in the count.
+/// What a record leaves in the indexes and in the count.
 #[derive(Clone, Copy)]
 struct Traces {
+    is_running: bool,
     expires_at: Option<SystemTime>,
     response_bytes: u64,
 }
@@ -114,6 +128,7 @@ struct Traces {
 impl Traces {
     fn of(record: &Kept) -> Self {
         Self {
+            is_running: record.info.state == RecordState::InProgress,
             expires_at: record.info.expires_at,
             response_bytes: record.response_bytes(),
         }
