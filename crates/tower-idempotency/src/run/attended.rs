@@ -62,12 +62,22 @@ impl InTask {
 ///
 /// It must be polled in a runtime, which the job stays in. Its first renewal is due after
 /// `patience`.
-pub(super) struct Attended<T: Send + 'static> {
-    desk: Arc<Desk<T>>,
-    watch: Arc<Watch>,
+pub(super) struct Attended<'a, T: Send + 'static> {
+    job: Stage<T>,
+    in_task: InTask,
+    watch: &'a Arc<Watch>,
     patience: Duration,
-    /// Where it is watched over, once it has had to wait for something.
-    place: Option<usize>,
+}
+
+enum Stage<T> {
+    /// Not polled yet. Many jobs end at their first poll, and need nothing else.
+    ///
+    /// One that is dropped here has claimed nothing.
+    New(Carried<T>),
+    /// It has had to wait for something, so it is watched over at this place.
+    Shared { desk: Arc<Desk<T>>, place: usize },
+    /// It has ended.
+    Over,
 }
 
 struct Desk<T> {
@@ -85,69 +95,64 @@ enum State<T> {
     Over,
 }
 
-impl<T: Send + 'static> Attended<T> {
+impl<'a, T: Send + 'static> Attended<'a, T> {
     /// Begins a job, which `tracker` counts until it has ended, wherever that is.
     pub(super) fn new(
         job: Job<T>,
         in_task: InTask,
         tracker: &TaskTracker,
-        watch: Arc<Watch>,
+        watch: &'a Arc<Watch>,
         patience: Duration,
     ) -> Self {
         let job = AssertUnwindSafe(job.in_current_span()).catch_unwind();
-        let state = State::Here {
-            job: tracker.track_future(job),
-            waker: Waker::noop().clone(),
-        };
         Self {
-            desk: Arc::new(Desk {
-                state: Mutex::new(state),
-                in_task,
-                runtime: Handle::current(),
-            }),
+            job: Stage::New(tracker.track_future(job)),
+            in_task,
             watch,
             patience,
-            place: None,
         }
+    }
+
+    /// Puts a job that has to wait where it can be moved into a task.
+    fn share(&self, job: Carried<T>, waker: Waker) -> Stage<T> {
+        let desk = Arc::new(Desk {
+            state: Mutex::new(State::Here { job, waker }),
+            in_task: self.in_task.clone(),
+            runtime: Handle::current(),
+        });
+        let place = self.watch.begin(Arc::clone(&desk) as _, self.patience);
+        Stage::Shared { desk, place }
     }
 }
 
-impl<T: Send + 'static> Future for Attended<T> {
+impl<T: Send + 'static> Future for Attended<'_, T> {
     type Output = Result<T, Stopped>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let mut state = this.desk.lock();
-        let ended = match &mut *state {
-            State::Here { job, waker } => {
-                let Poll::Ready(ended) = Pin::new(job).poll(cx) else {
-                    waker.clone_from(cx.waker());
-                    drop(state);
-                    if this.place.is_none() {
-                        let desk = Arc::clone(&this.desk);
-                        this.place = Some(this.watch.begin(desk, this.patience));
+        let ended = match &mut self.job {
+            Stage::New(job) => match Pin::new(job).poll(cx) {
+                Poll::Ready(ended) => ended.map_err(|_| Stopped),
+                Poll::Pending => {
+                    if let Stage::New(job) = std::mem::replace(&mut self.job, Stage::Over) {
+                        self.job = self.share(job, cx.waker().clone());
                     }
                     return Poll::Pending;
-                };
-                ended.map_err(|_| Stopped)
-            }
-            State::InTask(task) => match ready!(Pin::new(task).poll(cx)) {
-                Ok(ended) => ended.map_err(|_| Stopped),
-                Err(_) => Err(Stopped),
+                }
             },
-            State::Over => panic!("a job was polled after its end"),
+            Stage::Shared { desk, .. } => return desk.lock().poll(cx),
+            Stage::Over => panic!("a job was polled after its end"),
         };
-        *state = State::Over;
+        self.job = Stage::Over;
         Poll::Ready(ended)
     }
 }
 
-impl<T: Send + 'static> Drop for Attended<T> {
+impl<T: Send + 'static> Drop for Attended<'_, T> {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.watch.end(place);
+        if let Stage::Shared { desk, place } = &self.job {
+            self.watch.end(*place);
+            desk.lock().move_on(desk);
         }
-        self.desk.lock().move_on(&self.desk);
     }
 }
 
@@ -159,6 +164,25 @@ impl<T> Desk<T> {
 }
 
 impl<T: Send + 'static> State<T> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Stopped>> {
+        let ended = match self {
+            Self::Here { job, waker } => match Pin::new(job).poll(cx) {
+                Poll::Ready(ended) => ended.map_err(|_| Stopped),
+                Poll::Pending => {
+                    waker.clone_from(cx.waker());
+                    return Poll::Pending;
+                }
+            },
+            Self::InTask(task) => match ready!(Pin::new(task).poll(cx)) {
+                Ok(ended) => ended.map_err(|_| Stopped),
+                Err(_) => Err(Stopped),
+            },
+            Self::Over => panic!("a job was polled after its end"),
+        };
+        *self = Self::Over;
+        Poll::Ready(ended)
+    }
+
     /// Makes a task of the job and returns whom to tell, unless it has ended or is one.
     fn move_on(&mut self, desk: &Desk<T>) -> Option<Waker> {
         match std::mem::replace(self, Self::Over) {

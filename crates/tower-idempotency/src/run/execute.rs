@@ -41,16 +41,14 @@ impl<S, St: Store> Job<S, St> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Send,
     {
-        let shared = Arc::clone(&self.guarded.shared);
-        let request = if may_run_again {
+        let mut request = if may_run_again {
             self.request.clone()
         } else {
             std::mem::take(&mut self.request)
         };
-        let (request, handle) = self.prepare(request.map(ReqBody::from), &mut execution);
-
+        let handle = self.prepare(request.extensions_mut(), &mut execution);
         let ended = {
-            let work = pin!(self.call(request, shared.settings.max_response_bytes));
+            let work = pin!(self.call(request));
             let heartbeat = Heartbeat {
                 id: self.claim.id,
                 lease: self.claim.lease,
@@ -63,7 +61,7 @@ impl<S, St: Store> Job<S, St> {
             }
         };
         let settling = Box::new(Settling {
-            shared,
+            shared: &self.guarded.shared,
             execution,
             id: self.claim.id,
             fingerprint: self.claim.fingerprint,
@@ -79,14 +77,16 @@ impl<S, St: Store> Job<S, St> {
     /// No async block: it would have places of its own for the request and for every step.
     fn call<ReqBody, B>(
         &mut self,
-        request: Request<ReqBody>,
-        cap: usize,
+        request: Request<Bytes>,
     ) -> impl Future<Output = Option<Caught<Result<Captured<B>, S::Error>>>> + use<S, St, ReqBody, B>
     where
         S: Service<Request<ReqBody>, Response = Response<B>>,
+        ReqBody: From<Bytes>,
         B: Body<Data = Bytes>,
     {
+        let cap = self.guarded.shared.settings.max_response_bytes;
         let inner = &mut self.guarded.inner;
+        let request = request.map(ReqBody::from);
         let response = catch_unwind(AssertUnwindSafe(|| inner.call(request))).ok();
         OptionFuture::from(response.map(|response| {
             let work = response.and_then(move |response| Captured::read(response, cap).map(Ok));
@@ -95,11 +95,7 @@ impl<S, St: Store> Job<S, St> {
     }
 
     /// Puts into the request what the handler may take.
-    fn prepare<ReqBody>(
-        &self,
-        mut request: Request<ReqBody>,
-        execution: &mut St::Execution,
-    ) -> (Request<ReqBody>, Idempotency) {
+    fn prepare(&self, extensions: &mut Extensions, execution: &mut St::Execution) -> Idempotency {
         let mut granted = Extensions::new();
         execution.install(&mut granted);
         let handle = Idempotency::new(
@@ -113,9 +109,8 @@ impl<S, St: Store> Job<S, St> {
         if self.life.is_some() {
             handle.outlast(self.life);
         }
-        let extensions = request.extensions_mut();
         extensions.extend(granted);
         extensions.insert(handle.clone());
-        (request, handle)
+        handle
     }
 }

@@ -1,7 +1,5 @@
 //! Settling an execution that has completed its record in the handler's transaction.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
@@ -15,7 +13,7 @@ use super::{
 };
 use crate::{Outcome, ProblemCode, ResponseBody, Settlement, shared::Shared};
 
-impl<St: Store> Settling<St> {
+impl<St: Store> Settling<'_, St> {
     /// Asks the store whether the handler's transaction was committed, and answers accordingly.
     ///
     /// The layer changes nothing here that the transaction could have changed: what was committed
@@ -28,15 +26,15 @@ impl<St: Store> Settling<St> {
     where
         B: Body<Data = Bytes>,
     {
-        let shared = Arc::clone(&self.shared);
+        let shared = self.shared;
         let id = self.id;
         let standing = self.standing().await;
         shared.runtime.wakers.wake(&id);
         match standing {
-            Some(Standing::Completed) => Ok(Executed::Answered(committed(&shared, ended, &stored))),
-            Some(Standing::Lost) => Ok(Executed::Answered(superseded(&shared, id).await)),
-            Some(Standing::InProgress) => not_committed(&shared, ended, Settlement::RolledBack),
-            None => not_committed(&shared, ended, Settlement::Pending),
+            Some(Standing::Completed) => Ok(Executed::Answered(committed(shared, ended, &stored))),
+            Some(Standing::Lost) => Ok(Executed::Answered(superseded(shared, id).await)),
+            Some(Standing::InProgress) => not_committed(shared, ended, Settlement::RolledBack),
+            None => not_committed(shared, ended, Settlement::Pending),
         }
     }
 
@@ -50,7 +48,7 @@ impl<St: Store> Settling<St> {
         B: Body<Data = Bytes>,
     {
         self.shared.runtime.wakers.wake(&self.id);
-        Executed::Answered(committed(&self.shared, ended, stored))
+        Executed::Answered(committed(self.shared, ended, stored))
     }
 
     /// Finds out where the record is; `None` if the store cannot tell.

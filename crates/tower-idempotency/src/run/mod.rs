@@ -118,7 +118,7 @@ impl<S, St> Guarded<S, St> {
             in_task: in_task.clone(),
         });
         let first_renewal = shared.settings.lease / 3;
-        let (tracker, watch) = (&shared.runtime.tracker, Arc::clone(&shared.watch));
+        let (tracker, watch) = (&shared.runtime.tracker, &shared.watch);
         let job = Box::pin(job.run::<ReqBody, B>());
         match Attended::new(job, in_task, tracker, watch, first_renewal).await {
             Ok(answer) => answer,
@@ -212,12 +212,11 @@ impl<S, St: Store> Job<S, St> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Send,
     {
-        let shared = Arc::clone(&self.guarded.shared);
-        let conflicts = shared.settings.conflicts;
+        let conflicts = self.guarded.shared.settings.conflicts;
         let retries = conflicts.map_or(0, |policy| policy.retries);
         let mut retry = 0;
         loop {
-            let execution = match claim::claim(&shared, &self.claim).await {
+            let execution = match claim::claim(&self.guarded.shared, &self.claim).await {
                 Ok(Claim::Acquired(execution)) => execution,
                 Ok(other) => return Ok(self.not_acquired(other)),
                 Err(error) => return Box::pin(self.without_store(&error)).await,

@@ -55,8 +55,8 @@ pub(super) enum Settledness {
 
 /// An execution at its end, in a box: it is handed through several futures, each of which would
 /// have a place of its own for it.
-pub(super) struct Settling<St: Store> {
-    pub(super) shared: Arc<Shared<St>>,
+pub(super) struct Settling<'a, St: Store> {
+    pub(super) shared: &'a Arc<Shared<St>>,
     pub(super) execution: St::Execution,
     pub(super) id: RecordId,
     pub(super) fingerprint: Fingerprint,
@@ -64,7 +64,7 @@ pub(super) struct Settling<St: Store> {
     pub(super) may_run_again: bool,
 }
 
-impl<St: Store> Settling<St> {
+impl<St: Store> Settling<'_, St> {
     /// Completes or releases the key, then makes the client's answer.
     pub(super) async fn settle<B, E>(
         mut self: Box<Self>,
@@ -73,7 +73,7 @@ impl<St: Store> Settling<St> {
     where
         B: Body<Data = Bytes>,
     {
-        let shared = Arc::clone(&self.shared);
+        let shared = self.shared;
         let id = self.id;
         let may_run_again = self.may_run_again;
         match std::mem::take(&mut self.wishes.fenced) {
@@ -93,7 +93,7 @@ impl<St: Store> Settling<St> {
                 (Verdict::Release(Release::Failed(failure)), Err(error))
             }
             Ended::Panicked => {
-                let mut response = panic_answer(&shared, id);
+                let mut response = panic_answer(shared, id);
                 let verdict = panic_verdict(&shared.settings, &self.wishes, &mut response);
                 (verdict, Ok(Captured::whole(response)))
             }
@@ -110,13 +110,13 @@ impl<St: Store> Settling<St> {
             }
         };
         Ok(Executed::Answered(match settledness {
-            Settledness::Stale => superseded(&shared, id).await,
-            settledness => answer(&shared, settledness, captured),
+            Settledness::Stale => superseded(shared, id).await,
+            settledness => answer(shared, settledness, captured),
         }))
     }
 
     async fn carry_out(self: Box<Self>, verdict: Verdict) -> Settledness {
-        let (shared, id) = (Arc::clone(&self.shared), self.id);
+        let (shared, id) = (self.shared, self.id);
         let settledness = match verdict {
             Verdict::Keep(completed) => self.keep(completed).await,
             Verdict::Release(release) => self.release(release).await,
@@ -126,7 +126,7 @@ impl<St: Store> Settling<St> {
     }
 
     async fn keep(mut self: Box<Self>, completed: Completed) -> Settledness {
-        let begun = Instant::now();
+        let begun = self.shared.cache.is_some().then(Instant::now);
         let error = match self.execution.complete(&completed).await {
             Ok(Settled::Applied) => {
                 self.remember(&completed, begun);
@@ -149,7 +149,7 @@ impl<St: Store> Settling<St> {
             StoreErrorKind::Unfenced => Box::pin(self.refuse_success(completed.retention)).await,
             kind => {
                 tracing::error!(record = %self.id, error = chain, "a response could not be stored yet");
-                later::complete_later(self.shared, self.execution, self.id, completed);
+                later::complete_later(Arc::clone(self.shared), self.execution, self.id, completed);
                 if kind == StoreErrorKind::CommitUnknown {
                     Settledness::Unknown
                 } else {
@@ -160,8 +160,8 @@ impl<St: Store> Settling<St> {
     }
 
     /// Lets the first retry that comes to this process be answered without the store, if wanted.
-    fn remember(&self, completed: &Completed, begun: Instant) {
-        if let Some(cache) = &self.shared.cache
+    fn remember(&self, completed: &Completed, begun: Option<Instant>) {
+        if let (Some(cache), Some(begun)) = (&self.shared.cache, begun)
             && self.shared.settings.cache_completions
         {
             let life = completed.retention.duration();
@@ -180,7 +180,7 @@ impl<St: Store> Settling<St> {
             Err(error) => {
                 let error = crate::log::chain(&error);
                 tracing::warn!(record = %self.id, error, "a key could not be given up yet");
-                later::release_later(self.shared, self.execution, self.id, release);
+                later::release_later(Arc::clone(self.shared), self.execution, self.id, release);
                 Settledness::Ours(Settlement::Released)
             }
         }

@@ -1,5 +1,7 @@
 //! Answering for a handler that has not used the transaction that its store asks for.
 
+use std::sync::Arc;
+
 use tower_idempotency_core::{
     Completed, Execution, Retention, Settled, Store, StoreError, StoredResponse,
 };
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::{ProblemCode, Settlement};
 
-impl<St: Store> Settling<St> {
+impl<St: Store> Settling<'_, St> {
     /// Keeps a refusal in the place of a success that was not kept in the handler's transaction.
     ///
     /// The handler has done something, or nothing; nobody can tell, so it is not run again.
@@ -36,7 +38,7 @@ impl<St: Store> Settling<St> {
             Err(error) => {
                 let error = crate::log::chain(&error);
                 tracing::error!(record = %self.id, error, "a refusal could not be stored yet");
-                later::complete_later(self.shared, self.execution, self.id, completed);
+                later::complete_later(Arc::clone(self.shared), self.execution, self.id, completed);
                 Settledness::Unfenced(Settlement::Pending)
             }
         }
