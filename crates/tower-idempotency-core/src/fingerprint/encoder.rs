@@ -8,7 +8,14 @@ use sha2::{Digest, Sha256};
 /// everything optional by a tag.
 pub(super) struct Encoder {
     hash: Hash,
+    /// What the hash has not been given yet. Most values are of a few bytes,
+    /// and the hash takes a while for each piece that it is given.
+    waiting: [u8; WAITING],
+    filled: usize,
 }
+
+/// The head of a request fits in usually, and so does a small body.
+const WAITING: usize = 256;
 
 enum Hash {
     Plain(Sha256),
@@ -22,6 +29,8 @@ impl Encoder {
                 None => Hash::Plain(Sha256::new()),
                 Some(secret) => Hash::Keyed(secret.0.clone()),
             },
+            waiting: [0; WAITING],
+            filled: 0,
         }
     }
 
@@ -48,17 +57,37 @@ impl Encoder {
         }
     }
 
-    pub(super) fn finish(self) -> [u8; 32] {
+    pub(super) fn finish(mut self) -> [u8; 32] {
+        self.flush();
         match self.hash {
             Hash::Plain(hash) => hash.finalize().into(),
             Hash::Keyed(hash) => hash.finalize().into_bytes().into(),
         }
     }
 
+    #[inline]
     fn update(&mut self, bytes: &[u8]) {
-        match &mut self.hash {
-            Hash::Plain(hash) => Digest::update(hash, bytes),
-            Hash::Keyed(hash) => Mac::update(hash, bytes),
+        if bytes.len() > WAITING - self.filled {
+            self.flush();
+        }
+        if bytes.len() > WAITING {
+            return self.hash.update(bytes);
+        }
+        self.waiting[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+    }
+
+    fn flush(&mut self) {
+        self.hash.update(&self.waiting[..self.filled]);
+        self.filled = 0;
+    }
+}
+
+impl Hash {
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Plain(hash) => Digest::update(hash, bytes),
+            Self::Keyed(hash) => Mac::update(hash, bytes),
         }
     }
 }
