@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
@@ -10,7 +13,11 @@ use tower_idempotency_core::RecordId;
 
 /// The keys that somebody waits for.
 #[derive(Debug, Default)]
-pub(crate) struct Wakers(Mutex<State>);
+pub(crate) struct Wakers {
+    state: Mutex<State>,
+    /// How many wait. Every execution that ends looks here, and most need not look further.
+    waiters: AtomicUsize,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -28,6 +35,7 @@ struct Entry {
 impl Wakers {
     /// Joins those who wait for `id`.
     pub(crate) fn join(&self, id: RecordId) -> Waiter<'_> {
+        self.waiters.fetch_add(1, Ordering::SeqCst);
         let mut state = self.lock();
         let entry = state.entries.entry(id).or_default();
         entry.waiters += 1;
@@ -39,7 +47,12 @@ impl Wakers {
     }
 
     /// Wakes those who wait for `id`: its execution has ended.
+    ///
+    /// Whoever joins later than this looks asks the store later than the end, too.
     pub(crate) fn wake(&self, id: &RecordId) {
+        if self.waiters.load(Ordering::SeqCst) == 0 {
+            return;
+        }
         if let Some(entry) = self.lock().entries.get(id) {
             entry.ended.notify_waiters();
         }
@@ -61,7 +74,7 @@ impl Wakers {
 
     /// The state is changed in single steps, so a panic elsewhere cannot leave it half done.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,6 +88,7 @@ pub(crate) struct Waiter<'a> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
+        self.wakers.waiters.fetch_sub(1, Ordering::SeqCst);
         let mut state = self.wakers.lock();
         if let Some(entry) = state.entries.get_mut(&self.id) {
             entry.waiters -= 1;
