@@ -5,6 +5,7 @@ use std::{
         HashMap,
         hash_map::{Entry, RandomState},
     },
+    hash::{Hash, Hasher},
     iter,
 };
 
@@ -33,7 +34,18 @@ pub(crate) struct ById {
 
 /// With the hash of the standard library, which has a secret: an identity is a digest, but clients
 /// know what it is made of, and could search for keys that all fall into one place.
-type Map = HashMap<RecordId, Box<Kept>, RandomState>;
+type Map = HashMap<Hashed, Box<Kept>, RandomState>;
+
+/// An identity of which eight bytes are hashed: as many as a hash has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Hashed(RecordId);
+
+impl Hash for Hashed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [.., a, b, c, d, e, f, g, h] = *self.0.as_bytes();
+        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
 
 impl Default for ById {
     fn default() -> Self {
@@ -52,17 +64,21 @@ impl ById {
     }
 
     pub(crate) fn get(&self, id: &RecordId) -> Option<&Kept> {
-        self.maps[place(id)].get(id).map(|record| &**record)
+        self.maps[place(id)]
+            .get(&Hashed(*id))
+            .map(|record| &**record)
     }
 
     pub(crate) fn get_mut(&mut self, id: &RecordId) -> Option<&mut Kept> {
-        self.maps[place(id)].get_mut(id).map(|record| &mut **record)
+        self.maps[place(id)]
+            .get_mut(&Hashed(*id))
+            .map(|record| &mut **record)
     }
 
     /// Puts a record in its place, and returns the one that was there.
     pub(crate) fn insert(&mut self, record: Box<Kept>) -> Option<Box<Kept>> {
         let id = record.info.id;
-        match self.maps[place(&id)].entry(id) {
+        match self.maps[place(&id)].entry(Hashed(id)) {
             Entry::Occupied(mut there) => Some(there.insert(record)),
             Entry::Vacant(free) => {
                 free.insert(record);
@@ -74,7 +90,7 @@ impl ById {
 
     pub(crate) fn remove(&mut self, id: &RecordId) -> Option<Box<Kept>> {
         let map = &mut self.maps[place(id)];
-        let record = map.remove(id)?;
+        let record = map.remove(&Hashed(*id))?;
         self.len -= 1;
         if map.is_empty() && map.capacity() > KEPT_ROOM {
             map.shrink_to_fit();
