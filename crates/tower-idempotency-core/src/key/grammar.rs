@@ -87,11 +87,11 @@ fn bare(value: &[u8]) -> Result<IdempotencyKey, KeyError> {
     if value.len() > MAX_KEY_BYTES {
         return Err(KeyError::new(KeyErrorKind::TooLong));
     }
-    let is_allowed =
-        |byte: &u8| matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b',' | b';' | b'\\');
-    let text = value.iter().all(is_allowed).then_some(value);
-    let text = text.and_then(|text| str::from_utf8(text).ok());
-    IdempotencyKey::new(text.ok_or_else(|| KeyError::new(KeyErrorKind::Syntax))?)
+    let is_separator = |byte: &u8| matches!(byte, b' ' | b'"' | b',' | b';' | b'\\');
+    match str::from_utf8(value) {
+        Ok(text) if !value.iter().any(is_separator) => IdempotencyKey::new(text),
+        _ => Err(KeyError::new(KeyErrorKind::Syntax)),
+    }
 }
 
 fn quoted(value: &[u8]) -> Result<IdempotencyKey, KeyError> {
