@@ -107,3 +107,23 @@ impl fmt::Debug for Secret {
         f.write_str("<redacted>")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_every_length_enter_the_hash_in_their_order() {
+        let text: Vec<u8> = (0..=u8::MAX).cycle().take(4 * WAITING).collect();
+        for first in [0, 1, WAITING - 1, WAITING, WAITING + 1] {
+            for second in [0, 1, WAITING - 1, WAITING, WAITING + 1, 2 * WAITING] {
+                let mut encoder = Encoder::new(None);
+                encoder.update(&text[..first]);
+                encoder.update(&text[first..first + second]);
+                encoder.tag(7);
+                let whole = [&text[..first + second], &[7]].concat();
+                assert_eq!(encoder.finish()[..], Sha256::digest(whole)[..]);
+            }
+        }
+    }
+}
