@@ -51,7 +51,7 @@ impl Contender {
 }
 
 /// All that the server of this package can be.
-pub const CONTENDERS: [Contender; 15] = [
+pub const CONTENDERS: [Contender; 16] = [
     Contender::new("bare", "axum without any layer", Records::Nowhere),
     Contender::new(
         "no-op-layer",
@@ -113,6 +113,13 @@ pub const CONTENDERS: [Contender; 15] = [
     Contender::new(
         "zero-to-production",
         "one transaction: INSERT the key ON CONFLICT DO NOTHING, business insert, UPDATE",
+        Records::Postgres,
+    )
+    .tuned()
+    .business(),
+    Contender::new(
+        "business-transaction",
+        "no idempotency; BEGIN, business insert, COMMIT",
         Records::Postgres,
     )
     .tuned()

@@ -91,6 +91,7 @@ fn business() -> Suite {
         "fenced-relaxed",
         "transactional",
         "zero-to-production",
+        "business-transaction",
         "business-insert",
     ];
     Suite {

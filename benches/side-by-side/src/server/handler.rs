@@ -21,6 +21,13 @@ pub(crate) fn business(body: Bytes, pool: PgPool) -> Router {
         .with_state((body, pool))
 }
 
+/// Writes a row between `BEGIN` and `COMMIT`, as every handler does that writes more than one.
+pub(crate) fn in_transaction(body: Bytes, pool: PgPool) -> Router {
+    Router::new()
+        .route(PATH, post(pay_in_transaction))
+        .with_state((body, pool))
+}
+
 /// Writes a row and keeps the response in one transaction.
 pub(crate) fn fenced(body: Bytes, pool: PgPool) -> Router {
     Router::new()
@@ -46,6 +53,16 @@ async fn pay_with_row(
 ) -> Result<Response, Failed> {
     let mut connection = pool.acquire().await?;
     insert_payment(&mut connection, &request).await?;
+    Ok(paid(body))
+}
+
+async fn pay_in_transaction(
+    State((body, pool)): State<(Bytes, PgPool)>,
+    request: Bytes,
+) -> Result<Response, Failed> {
+    let mut transaction = pool.begin().await?;
+    insert_payment(&mut transaction, &request).await?;
+    transaction.commit().await?;
     Ok(paid(body))
 }
 

@@ -87,6 +87,7 @@ async fn router(contender: Contender, arguments: &Arguments) -> Result<Router> {
         "memory-floor" => design::in_memory::router(body),
         "batched-floor" => design::batched::router(body, arguments).await?,
         "business-insert" => handler::business(body, pool::open(arguments).await?),
+        "business-transaction" => handler::in_transaction(body, pool::open(arguments).await?),
         "select-insert-update" => design::select_insert_update::router(body, arguments).await?,
         "insert-update" => design::insert_update::router(body, arguments).await?,
         "zero-to-production" => design::zero_to_production::router(body, arguments).await?,

@@ -84,6 +84,7 @@ fn side_by_side(results: &Results, suite: &str, title: &str) -> Option<String> {
     let bar = |series: &Series| {
         let design = [
             "bare",
+            "business-transaction",
             "business-insert",
             "select-insert-update",
             "insert-update",
