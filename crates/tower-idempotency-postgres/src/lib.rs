@@ -25,8 +25,8 @@
 //! - Renewing, completing and releasing compare the token in the statement that writes.
 //! - The token is the caller's, so a claim or a completion whose acknowledgement was lost
 //!   recognises itself when it is tried again; the store does so when a connection breaks.
-//! - Only the server's `clock_timestamp()` judges. The application's clock does not matter,
-//!   nor does the session's time zone.
+//! - Only the server's clock judges, as each statement finds it. The application's clock does not
+//!   matter, nor does the session's time zone.
 //!
 //! # Guarantees
 //!

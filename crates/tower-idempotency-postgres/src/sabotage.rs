@@ -39,7 +39,8 @@ pub(crate) fn without(left_out: Option<Guard>, guard: Guard, sql: &str) -> Strin
         sql.replace(fence, nothing)
     });
     if guard == Guard::InTransactionCheck {
-        sql = sql.replace("AND state = 'in_progress' AND expires_at > now", "");
+        let standing = "AND state = 'in_progress' AND expires_at > statement_timestamp()";
+        sql = sql.replace(standing, "");
     }
     sql
 }

@@ -92,14 +92,13 @@ WHERE record.id = held.id";
 
 /// Keeps a response. `$1` id, `$2` token, `$3` retention, `$4` status, `$5` head, `$6` body.
 pub(super) const COMPLETE: &str = "
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
 UPDATE /* schema. */idempotency_keys
-SET state = 'completed', lease_expires_at = NULL, ended_at = now,
-    expires_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
-    sweep_at = least(sweep_at, coalesce(now + $3 * interval '1 millisecond', 'infinity')),
+SET state = 'completed', lease_expires_at = NULL, ended_at = statement_timestamp(),
+    expires_at = coalesce(statement_timestamp() + $3 * interval '1 millisecond', 'infinity'),
+    sweep_at = least(sweep_at, coalesce(statement_timestamp() + $3 * interval '1 millisecond',
+                                        'infinity')),
     steps = NULL, response_status = $4, response_head = $5, response_body = $6
-FROM clock
-WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > now";
+WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > statement_timestamp()";
 
 /// The same, but leaves a row alone that somebody holds: for a connection that others wait for.
 pub(super) const COMPLETE_UNHELD: &str = "

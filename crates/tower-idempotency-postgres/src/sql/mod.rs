@@ -2,8 +2,9 @@
 //!
 //! Rules for all of them:
 //!
-//! - `clock_timestamp()` judges, once for each statement, and nothing else does:
-//!   `now()` stands still in a transaction, and the application's clock may be wrong.
+//! - The server's clock judges, once for each statement, and nothing else does: `now()` stands
+//!   still in a transaction, and the application's clock may be wrong. `statement_timestamp()`,
+//!   when the statement arrived, costs no join; `clock_timestamp()` is for what may have waited.
 //! - No session state, so that any connection will do.
 //! - Rows that somebody else may hold in an open transaction are taken with `SKIP LOCKED`;
 //!   nothing waits for them.

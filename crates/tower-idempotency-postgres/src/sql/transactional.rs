@@ -38,16 +38,15 @@ LEFT JOIN /* schema. */idempotency_keys ON id = $1";
 /// `$8` namespace, `$9` principal, `$10` route, `$11` key, `$12` attempt, `$13` takeover,
 /// `$14` the token that was seen.
 pub(super) const KEEP_IN_TRANSACTION: &str = "
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
 INSERT INTO /* schema. */idempotency_keys AS record
     (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
      created_at, ended_at, expires_at, sweep_at,
      response_status, response_head, response_body)
-SELECT $1, $2, $7, $8, $9, $10, $11, 'completed', $12, $13, now, now,
-       coalesce(now + $3 * interval '1 millisecond', 'infinity'),
-       coalesce(now + $3 * interval '1 millisecond', 'infinity'),
+SELECT $1, $2, $7, $8, $9, $10, $11, 'completed', $12, $13,
+       statement_timestamp(), statement_timestamp(),
+       coalesce(statement_timestamp() + $3 * interval '1 millisecond', 'infinity'),
+       coalesce(statement_timestamp() + $3 * interval '1 millisecond', 'infinity'),
        $4, $5, $6
-FROM clock
 WHERE current_setting('tower_idempotency.token', true) = $2::text
 ON CONFLICT (id) DO UPDATE
 SET token = excluded.token, fingerprint = excluded.fingerprint, state = 'completed',
