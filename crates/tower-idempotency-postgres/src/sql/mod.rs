@@ -63,8 +63,9 @@ pub(crate) struct Sql {
     pub(crate) forget: Text,
     pub(crate) load_steps_beside: Text,
     pub(crate) held_locks: Text,
-    pub(crate) find: Text,
+    find: Text,
     lock_and_mark: Text,
+    lock: Text,
 }
 
 /// One statement; cheap to hand to the driver.
@@ -121,10 +122,8 @@ impl Sql {
             load_steps_beside: text(transactional::LOAD_STEPS_BESIDE),
             held_locks: text(&transactional::HELD_LOCKS.replace("/* lock */", transactional::LOCK)),
             find: text(transactional::FIND),
-            lock_and_mark: text(&transactional::LOCK_AND_MARK.replace(
-                "/* lock */",
-                &transactional::LOCK.replace("number", "/* number */"),
-            )),
+            lock_and_mark: text(transactional::LOCK_AND_MARK),
+            lock: text(transactional::LOCK),
         }
     }
 
@@ -138,19 +137,41 @@ impl Sql {
         }
     }
 
-    /// Returns the statement that tries a key's lock, with the key's number and the mark written
-    /// into it: for the simple protocol, which carries it together with `BEGIN`.
-    pub(crate) fn lock_literally(&self, id: &RecordId, mark: LeaseToken) -> String {
-        let number = format!("'{}'::bigint", lock_number(id));
+    /// Returns the statement that tries a key's lock, with the lock and the mark written into it:
+    /// for the simple protocol, which carries it together with `BEGIN`.
+    ///
+    /// Where the table's number is not known the server looks its name up, which costs as much as
+    /// all the rest.
+    pub(crate) fn lock_literally(
+        &self,
+        id: &RecordId,
+        mark: LeaseToken,
+        table: Option<i64>,
+    ) -> String {
+        let number = lock_number(id);
+        let lock = match table {
+            Some(table) => format!("'{}'", lock_of(number, table)),
+            None => self
+                .lock
+                .0
+                .replace("number", &format!("'{number}'::bigint")),
+        };
         self.lock_and_mark
             .0
-            .replace("/* number */", &number)
+            .replace("/* lock */", &lock)
             .replace("/* mark */", &mark.as_uuid().to_string())
     }
 
-    /// Returns the statement that reads a record, with the identity written into it: for poolers
-    /// behind which preparing it would cost a round trip each time.
-    pub(crate) fn find_literally(&self, id: &RecordId) -> String {
+    /// Returns the statement that reads a record under its lock, and what else it is to run.
+    pub(crate) fn find_with(&self, settings: &str) -> Text {
+        Text(Arc::from(self.find.0.replace("/* settings */", settings)))
+    }
+}
+
+impl Text {
+    /// Returns the statement with the identity written into it: for poolers behind which preparing
+    /// it would cost a round trip each time.
+    pub(crate) fn with_id(&self, id: &RecordId) -> String {
         let mut literal = String::with_capacity(80);
         literal.push_str("'\\x");
         for byte in id.as_bytes() {
@@ -158,7 +179,7 @@ impl Sql {
             let _ = write!(literal, "{byte:02x}");
         }
         literal.push_str("'::bytea");
-        self.find.0.replace("$1", &literal)
+        self.0.replace("$1", &literal)
     }
 }
 
@@ -176,6 +197,11 @@ pub(crate) fn lock_number(id: &RecordId) -> i64 {
     let mut number = [0; 8];
     number.copy_from_slice(&id.as_bytes()[..8]);
     i64::from_be_bytes(number)
+}
+
+/// The lock that stands for a key, as the server makes it of the key's number and the table's.
+const fn lock_of(number: i64, table: i64) -> i64 {
+    (number ^ (table << 32)) | i64::MIN
 }
 
 /// Returns the migrations, in their order.

@@ -9,23 +9,27 @@ pub(super) const LOCK: &str =
 /// Tries a key's lock, which lasts as long as the transaction, and marks the transaction with what
 /// the claim gave if it was to be had. It is planned anew each time, so it has no table.
 pub(super) const LOCK_AND_MARK: &str = "
-SELECT set_config('tower_idempotency.token',
-                  CASE WHEN pg_try_advisory_xact_lock(/* lock */) THEN '/* mark */' ELSE '' END,
-                  true)";
+SELECT set_config('tower_idempotency.token', '/* mark */', true)
+WHERE pg_try_advisory_xact_lock(/* lock */)";
 
 /// Reads the mark, and the record if there is one, for whoever has tried the key's lock before:
 /// a statement of its own, so that it sees what the last holder of the lock has committed.
 ///
+/// It also says which table the lock has to be made of, and sets what need not come with `BEGIN`:
+/// prepared, that costs a third of what it costs there.
+///
 /// `$1` id.
 pub(super) const FIND: &str = "
 SELECT current_setting('tower_idempotency.token', true) AS mark,
+       '/* schema. */idempotency_keys'::regclass::oid::bigint AS table_number,
+       /* settings */ AS settings,
        state, token, fingerprint, attempt, takeover, expires_at <= now AS expired,
        coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint
            AS remaining_ms,
        floor(extract(epoch FROM nullif(expires_at, 'infinity') - now) * 1000000)::bigint
            AS life_us,
        response_status, response_head, response_body
-FROM clock_timestamp() AS clock (now)
+FROM (SELECT statement_timestamp() AS now) AS clock
 LEFT JOIN /* schema. */idempotency_keys ON id = $1";
 
 /// Keeps a response in the handler's transaction.

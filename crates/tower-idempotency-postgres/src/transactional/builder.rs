@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tower_idempotency_core::ConfigError;
 
-use super::{store::Transactional, store::TransactionalStore};
+use super::store::{TableNumber, Transactional, TransactionalStore};
 use crate::PostgresStore;
 
 /// The isolation level of the handler's transaction.
@@ -103,27 +103,37 @@ impl TransactionalStoreBuilder {
         let shared = self.store.shared();
         let transactional = Transactional {
             begin: begin_sql(self.isolation, self.stall_timeout),
+            find: shared.sql.find_with(&settings_sql(self.stall_timeout)),
+            table: TableNumber::default(),
             shared,
         };
         TransactionalStore::with(self.store, Arc::new(transactional))
     }
 }
 
-/// What every transaction begins with, but for the token that marks it.
+/// What every transaction begins with, but for the token that marks it: the lock must not outlast
+/// an owner that stops at once.
+fn begin_sql(isolation: Isolation, stall: Duration) -> String {
+    let stall_ms = stall.as_millis();
+    format!(
+        "BEGIN ISOLATION LEVEL {}; \
+         SET LOCAL idle_in_transaction_session_timeout = {stall_ms}",
+        isolation.as_sql()
+    )
+}
+
+/// What every transaction sets with its first look.
 ///
 /// A peer that is gone is noticed by keep-alives, and one that reads nothing by the user timeout;
 /// neither does anything on a local socket.
-fn begin_sql(isolation: Isolation, stall: Duration) -> String {
+fn settings_sql(stall: Duration) -> String {
     let stall_ms = stall.as_millis();
     let idle = (stall.as_secs() / 2).max(1);
     let interval = (stall.as_secs() / 8).max(1);
     format!(
-        "BEGIN ISOLATION LEVEL {}; \
-         SET LOCAL idle_in_transaction_session_timeout = {stall_ms}; \
-         SET LOCAL tcp_keepalives_idle = {idle}; \
-         SET LOCAL tcp_keepalives_interval = {interval}; \
-         SET LOCAL tcp_keepalives_count = 4; \
-         SET LOCAL tcp_user_timeout = {stall_ms}",
-        isolation.as_sql()
+        "num_nulls(set_config('tcp_keepalives_idle', '{idle}', true), \
+                   set_config('tcp_keepalives_interval', '{interval}', true), \
+                   set_config('tcp_keepalives_count', '4', true), \
+                   set_config('tcp_user_timeout', '{stall_ms}', true))"
     )
 }

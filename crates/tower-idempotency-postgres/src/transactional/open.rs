@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Database, PgConnection, Postgres, Row, SqlSafeStr};
 use sqlx_core::transaction::TransactionManager;
 use tokio::time::timeout;
-use tower_idempotency_core::{LeaseToken, RecordId};
+use tower_idempotency_core::{LeaseToken, RawClaim, RecordId};
 
 use super::store::Transactional;
 use crate::{connection::Connection, row, sabotage::Guard};
@@ -29,7 +29,57 @@ pub(crate) struct Seen {
     /// Whether it has the key's lock.
     pub(crate) ours: bool,
     /// The record, if there is one.
-    pub(crate) record: Option<tower_idempotency_core::RawClaim>,
+    pub(crate) record: Option<RawClaim>,
+    /// The number of the table that it was looked for in.
+    table: i64,
+}
+
+/// A transaction that is to be begun, and what is looked for in it.
+struct Look<'a> {
+    transactional: &'a Transactional,
+    begin: &'a str,
+    id: &'a RecordId,
+    mark: LeaseToken,
+}
+
+impl Look<'_> {
+    async fn begin_on(
+        &self,
+        mut connection: Connection,
+        table: Option<i64>,
+    ) -> sqlx::Result<(OpenTransaction, Seen)> {
+        let shared = &self.transactional.shared;
+        let lock = shared.sql.lock_literally(self.id, self.mark, table);
+        let begin = AssertSqlSafe(format!("{}; {lock}", self.begin)).into_sql_str();
+        Manager::begin(&mut connection, Some(begin)).await?;
+        let mut open = OpenTransaction {
+            connection,
+            met_another: false,
+            named_statements: !shared.pooling.needs_transactions(),
+        };
+        let seen = self.look(&mut open).await?;
+        Ok((open, seen))
+    }
+
+    async fn look(&self, open: &mut OpenTransaction) -> sqlx::Result<Seen> {
+        let shared = &self.transactional.shared;
+        let find = &self.transactional.find;
+        let connection = &mut *open.connection;
+        let row = if open.named_statements {
+            let find = shared.query(find).bind(self.id.as_bytes().as_slice());
+            find.fetch_one(connection).await?
+        } else {
+            let find = AssertSqlSafe(find.with_id(self.id));
+            sqlx::raw_sql(find).fetch_one(connection).await?
+        };
+        let found: Option<String> = row.try_get("mark")?;
+        let left_out = shared.left_out == Some(Guard::InTransactionCheck);
+        Ok(Seen {
+            ours: left_out || found == Some(self.mark.as_uuid().to_string()),
+            record: row::claim(&row)?,
+            table: row.try_get("table_number")?,
+        })
+    }
 }
 
 impl OpenTransaction {
@@ -56,49 +106,32 @@ impl OpenTransaction {
         Self::begin_with(begin, transactional, id, LeaseToken::random()).await
     }
 
+    /// Does it once more if the lock was made of another table than the one that is there now.
     async fn begin_with(
         begin: &str,
         transactional: &Transactional,
         id: &RecordId,
         mark: LeaseToken,
     ) -> sqlx::Result<(Self, Seen)> {
-        let shared = &transactional.shared;
-        let begin = format!("{begin}; {}", shared.sql.lock_literally(id, mark));
-        let begin = AssertSqlSafe(begin).into_sql_str();
-        let mut connection = Connection::from_pool(&shared.pool).await?;
-        Manager::begin(&mut connection, Some(begin)).await?;
-        let mut open = Self {
-            connection,
-            met_another: false,
-            named_statements: !shared.pooling.needs_transactions(),
+        let table = transactional.table.seen();
+        let connection = Connection::from_pool(&transactional.shared.pool).await?;
+        let claim = Look {
+            transactional,
+            begin,
+            id,
+            mark,
         };
-        let seen = open.look(transactional, id, mark).await?;
-        Ok((open, seen))
-    }
-
-    async fn look(
-        &mut self,
-        transactional: &Transactional,
-        id: &RecordId,
-        mark: LeaseToken,
-    ) -> sqlx::Result<Seen> {
-        let shared = &transactional.shared;
-        let connection = &mut *self.connection;
-        let row = if self.named_statements {
-            let find = shared
-                .query(&shared.sql.find)
-                .bind(id.as_bytes().as_slice());
-            find.fetch_one(connection).await?
-        } else {
-            let find = AssertSqlSafe(shared.sql.find_literally(id));
-            sqlx::raw_sql(find).fetch_one(connection).await?
-        };
-        let found: Option<String> = row.try_get("mark")?;
-        let left_out = shared.left_out == Some(Guard::InTransactionCheck);
-        Ok(Seen {
-            ours: left_out || found == Some(mark.as_uuid().to_string()),
-            record: row::claim(&row)?,
-        })
+        let (mut open, seen) = claim.begin_on(connection, table).await?;
+        let there = seen.table;
+        if table == Some(there) {
+            return Ok((open, seen));
+        }
+        transactional.table.note(there);
+        if table.is_none() {
+            return Ok((open, seen));
+        }
+        Manager::rollback(&mut open.connection).await?;
+        claim.begin_on(open.connection, None).await
     }
 
     pub(crate) fn connection(&mut self) -> &mut PgConnection {

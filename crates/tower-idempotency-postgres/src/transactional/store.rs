@@ -1,4 +1,10 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use tower_idempotency_core::{
     Claim, ClaimRequest, ListPage, Record, RecordId, RecordInfo, Resolution, Resolved, Store,
@@ -6,7 +12,7 @@ use tower_idempotency_core::{
 };
 
 use super::{builder::TransactionalStoreBuilder, claim, execution::TransactionExecution};
-use crate::{PostgresStore, shared::Shared};
+use crate::{PostgresStore, shared::Shared, sql::Text};
 
 /// The store in Postgres, where the layer hands the handler the transaction.
 ///
@@ -40,6 +46,25 @@ pub struct TransactionalStore {
 pub(crate) struct Transactional {
     pub(crate) shared: Arc<Shared>,
     pub(crate) begin: String,
+    pub(crate) find: Text,
+    pub(crate) table: TableNumber,
+}
+
+/// The number of the records' table that locks are made of, as it was last seen.
+///
+/// Every claim compares it with what the server says: another one may be in its place by now.
+#[derive(Debug, Default)]
+pub(crate) struct TableNumber(AtomicI64);
+
+impl TableNumber {
+    pub(crate) fn seen(&self) -> Option<i64> {
+        // It says nothing of other memory.
+        Some(self.0.load(Ordering::Relaxed)).filter(|&number| number != 0)
+    }
+
+    pub(crate) fn note(&self, number: i64) {
+        self.0.store(number, Ordering::Relaxed);
+    }
 }
 
 impl PostgresStore {
