@@ -122,12 +122,8 @@ impl OpenTransaction {
             mark,
         };
         let (mut open, seen) = claim.begin_on(connection, table).await?;
-        let there = seen.table;
-        if table == Some(there) {
-            return Ok((open, seen));
-        }
-        transactional.table.note(there);
-        if table.is_none() {
+        transactional.table.note(seen.table);
+        if table.is_none_or(|table| table == seen.table) {
             return Ok((open, seen));
         }
         Manager::rollback(&mut open.connection).await?;

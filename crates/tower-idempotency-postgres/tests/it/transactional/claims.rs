@@ -35,6 +35,29 @@ fn a_fresh_key_is_acquired_and_leaves_no_record() {
     });
 }
 
+/// Locks are made of the table's number, which a store remembers.
+#[test]
+fn whoever_knows_only_an_older_table_minds_the_locks_of_the_present_one() {
+    run(async {
+        let bench = bench().await;
+        let mut first = bench.acquire(&request("first")).await;
+        assert_eq!(first.complete().await.unwrap(), Settled::Applied);
+        let dropped = sqlx::query("DROP TABLE idempotency_keys").execute(&bench.pool);
+        dropped.await.unwrap();
+        bench.store.store().migrate().await.unwrap();
+
+        let other = bench.store.store().clone().transactional();
+        let taken = other.claim(&request("taken")).await.unwrap();
+        assert!(matches!(taken, Claim::Acquired(_)), "{taken:?}");
+        assert_eq!(bench.refused(&request("taken")).await, "in progress");
+
+        let mut second = bench.acquire(&request("second")).await;
+        let theirs = other.claim(&request("second")).await.unwrap();
+        assert!(matches!(theirs, Claim::InProgress { .. }), "{theirs:?}");
+        assert_eq!(second.complete().await.unwrap(), Settled::Applied);
+    });
+}
+
 #[test]
 fn one_of_many_claims_wins_and_the_others_hold_nothing() {
     run(async {
