@@ -112,18 +112,17 @@ const CLAIMS_PARAMETERS: usize = 10;
 /// crash of the server.
 pub(super) fn claims() -> String {
     let relaxed = "CASE WHEN $11::boolean THEN set_config('synchronous_commit', 'off', true) END";
-    let claims = timed(CLAIMS.trim_end_matches(','));
+    let claims = CLAIMS.trim_end_matches(',');
     format!(
-        "{CLOCK}{claims}{}",
+        "\nWITH {claims}{}",
         select("0, NULL::bigint[]", "made", relaxed)
     )
 }
 
 /// Returns the text for ends only.
 pub(super) fn ends() -> String {
-    let ends = timed(ENDS);
     format!(
-        "{CLOCK}{ends}
+        "\nWITH {ENDS}
 SELECT 0::bigint, 0::bigint, NULL::uuid[], number, {ENDED}
 FROM ended"
     )
@@ -131,23 +130,12 @@ FROM ended"
 
 /// Returns the text for both.
 pub(super) fn both() -> String {
-    let claims = timed(CLAIMS);
-    let ends = timed(&renumbered(ENDS, CLAIMS_PARAMETERS));
+    let ends = renumbered(ENDS, CLAIMS_PARAMETERS);
     let summary = format!("ended.number, {ENDED}");
     format!(
-        "{CLOCK}{claims}{ends}{}",
+        "\nWITH {CLAIMS}{ends}{}",
         select(&summary, "made, ended", "NULL")
     )
-}
-
-const CLOCK: &str = "
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),";
-
-/// Puts the statement's one time into the places for it.
-///
-/// Each is a sub-select that is evaluated once; a join would be made for every row.
-fn timed(sql: &str) -> String {
-    sql.replace("/* now */", "(SELECT now FROM clock)")
 }
 
 /// Which operations went well is said only if not all did.
@@ -165,11 +153,11 @@ SELECT 0::bigint, made.number, {MADE},
 FROM {from}
 UNION ALL
 SELECT n, 0, NULL, 0, NULL,
-       state, token, fingerprint, attempt, takeover, expires_at <= now,
-       coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint,
+       state, token, fingerprint, attempt, takeover, expires_at <= /* now */,
+       coalesce(ceil(extract(epoch FROM lease_expires_at - /* now */) * 1000), 0)::bigint,
        response_status, response_head, response_body,
-       floor(extract(epoch FROM nullif(expires_at, 'infinity') - now) * 1000000)::bigint
-FROM found, clock"
+       floor(extract(epoch FROM nullif(expires_at, 'infinity') - /* now */) * 1000000)::bigint
+FROM found"
     )
 }
 

@@ -7,8 +7,7 @@
 /// `$1` id, `$2` token, `$3` fingerprint, `$4` namespace, `$5` principal, `$6` route, `$7` key,
 /// `$8` lease, `$9` failed retention, `$10` retention; all times in ms, NULL for ever.
 pub(super) const CLAIM: &str = "
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
-existing AS MATERIALIZED (
+WITH existing AS MATERIALIZED (
     SELECT state, token, fingerprint, attempt, takeover, lease_expires_at, expires_at,
            response_status, response_head, response_body
     FROM /* schema. */idempotency_keys
@@ -18,12 +17,11 @@ inserted AS (
     INSERT INTO /* schema. */idempotency_keys
         (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
          created_at, lease_expires_at, expires_at, sweep_at)
-    SELECT $1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, false, now,
-           now + $8 * interval '1 millisecond',
-           coalesce(now + ($8 + $9) * interval '1 millisecond', 'infinity'),
-           coalesce(now + $10 * interval '1 millisecond',
-                    now + ($8 + $9) * interval '1 millisecond', 'infinity')
-    FROM clock
+    SELECT $1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, false, /* now */,
+           /* now */ + $8 * interval '1 millisecond',
+           coalesce(/* now */ + ($8 + $9) * interval '1 millisecond', 'infinity'),
+           coalesce(/* now */ + $10 * interval '1 millisecond',
+                    /* now */ + ($8 + $9) * interval '1 millisecond', 'infinity')
     WHERE NOT EXISTS (SELECT FROM existing)
     ON CONFLICT (id) DO NOTHING
     RETURNING token
@@ -34,11 +32,11 @@ SELECT NULL::text AS state, token, NULL::bytea AS fingerprint, 1 AS attempt, fal
        NULL::bytea AS response_body
 FROM inserted
 UNION ALL
-SELECT state, token, fingerprint, attempt, takeover, expires_at <= now,
-       coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint,
-       floor(extract(epoch FROM nullif(expires_at, 'infinity') - now) * 1000000)::bigint,
+SELECT state, token, fingerprint, attempt, takeover, expires_at <= /* now */,
+       coalesce(ceil(extract(epoch FROM lease_expires_at - /* now */) * 1000), 0)::bigint,
+       floor(extract(epoch FROM nullif(expires_at, 'infinity') - /* now */) * 1000000)::bigint,
        response_status, response_head, response_body
-FROM existing, clock";
+FROM existing";
 
 /// Puts a new execution in the place of one that expired, failed or lost its lease,
 /// if the record is still the one that was seen, and still for the reason that was seen.
@@ -93,28 +91,26 @@ WHERE record.id = held.id";
 /// Keeps a response. `$1` id, `$2` token, `$3` retention, `$4` status, `$5` head, `$6` body.
 pub(super) const COMPLETE: &str = "
 UPDATE /* schema. */idempotency_keys
-SET state = 'completed', lease_expires_at = NULL, ended_at = statement_timestamp(),
-    expires_at = coalesce(statement_timestamp() + $3 * interval '1 millisecond', 'infinity'),
-    sweep_at = least(sweep_at, coalesce(statement_timestamp() + $3 * interval '1 millisecond',
-                                        'infinity')),
+SET state = 'completed', lease_expires_at = NULL, ended_at = /* now */,
+    expires_at = coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
+    sweep_at = least(sweep_at, coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity')),
     steps = NULL, response_status = $4, response_head = $5, response_body = $6
-WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > statement_timestamp()";
+WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > /* now */";
 
 /// The same, but leaves a row alone that somebody holds: for a connection that others wait for.
 pub(super) const COMPLETE_UNHELD: &str = "
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
-held AS MATERIALIZED (
+WITH held AS MATERIALIZED (
     SELECT record.ctid AS place
-    FROM /* schema. */idempotency_keys AS record, clock
-    WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > now
-    FOR UPDATE OF record SKIP LOCKED
+    FROM /* schema. */idempotency_keys AS record
+    WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > /* now */
+    FOR UPDATE SKIP LOCKED
 )
 UPDATE /* schema. */idempotency_keys AS record
-SET state = 'completed', lease_expires_at = NULL, ended_at = now,
-    expires_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
-    sweep_at = least(sweep_at, coalesce(now + $3 * interval '1 millisecond', 'infinity')),
+SET state = 'completed', lease_expires_at = NULL, ended_at = /* now */,
+    expires_at = coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
+    sweep_at = least(sweep_at, coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity')),
     steps = NULL, response_status = $4, response_head = $5, response_body = $6
-FROM held, clock
+FROM held
 WHERE record.ctid = held.place";
 
 /// Records a failure. `$1` id, `$2` token, `$3` failed retention, `$4` category, `$5` error.

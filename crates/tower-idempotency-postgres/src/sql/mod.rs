@@ -3,8 +3,9 @@
 //! Rules for all of them:
 //!
 //! - The server's clock judges, once for each statement, and nothing else does: `now()` stands
-//!   still in a transaction, and the application's clock may be wrong. `statement_timestamp()`,
-//!   when the statement arrived, costs no join; `clock_timestamp()` is for what may have waited.
+//!   still in a transaction, and the application's clock may be wrong. What every request runs
+//!   takes `statement_timestamp()`, when the statement arrived; a moment too early makes a claim
+//!   stricter, and a stale completion is refused by its token. The rest takes `clock_timestamp()`.
 //! - No session state, so that any connection will do.
 //! - Rows that somebody else may hold in an open transaction are taken with `SKIP LOCKED`;
 //!   nothing waits for them.
@@ -29,6 +30,11 @@ use crate::{
 const MIGRATIONS: [&str; 1] = [include_str!(
     "../../migrations/0001_create_idempotency_keys.sql"
 )];
+
+/// When the statement arrived: steady as long as it runs, and no join.
+const NOW: &str = "statement_timestamp()";
+/// Stands for [`NOW`] in the statements.
+const NOW_MARK: &str = "/* now */";
 
 /// The texts, made once for the schema that is used.
 #[derive(Clone, Debug)]
@@ -81,7 +87,7 @@ impl SqlSafeStr for Text {
 
 impl Sql {
     pub(crate) fn new(schema: &Schema, left_out: Option<Guard>) -> Self {
-        let text = |sql: &str| Text(Arc::from(schema.apply(sql)));
+        let text = |sql: &str| Text(Arc::from(schema.apply(&sql.replace(NOW_MARK, NOW))));
         let batched = |sql: String| text(&sabotage::without_in_batch(left_out, sql));
         let guarded = |guard, sql| text(&sabotage::without(left_out, guard, sql));
         Self {
@@ -185,9 +191,19 @@ impl Text {
 
 /// Lets a statement's own transaction, and no other one, be committed without waiting for the disk.
 fn relaxed(text: &Text) -> Text {
+    let off = "set_config('synchronous_commit', 'off', true)";
+    // Where each of the two statements is sure to evaluate it, if it writes.
+    let inserts = "WHERE NOT EXISTS (SELECT FROM existing)";
     let clock = "SELECT clock_timestamp() AS now)";
-    let relaxed = "SELECT clock_timestamp() AS now, set_config('synchronous_commit', 'off', true))";
-    Text(Arc::from(text.0.replacen(clock, relaxed, 1)))
+    let relaxed = text
+        .0
+        .replacen(inserts, &format!("{inserts} AND {off} = 'off'"), 1)
+        .replacen(
+            clock,
+            &format!("SELECT clock_timestamp() AS now, {off})"),
+            1,
+        );
+    Text(Arc::from(relaxed))
 }
 
 /// The number that stands for a key among a table's locks.

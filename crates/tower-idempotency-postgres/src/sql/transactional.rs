@@ -29,7 +29,7 @@ SELECT current_setting('tower_idempotency.token', true) AS mark,
        floor(extract(epoch FROM nullif(expires_at, 'infinity') - now) * 1000000)::bigint
            AS life_us,
        response_status, response_head, response_body
-FROM (SELECT statement_timestamp() AS now) AS clock
+FROM (SELECT /* now */ AS now) AS clock
 LEFT JOIN /* schema. */idempotency_keys ON id = $1";
 
 /// Keeps a response in the handler's transaction.
@@ -47,9 +47,9 @@ INSERT INTO /* schema. */idempotency_keys AS record
      created_at, ended_at, expires_at, sweep_at,
      response_status, response_head, response_body)
 SELECT $1, $2, $7, $8, $9, $10, $11, 'completed', $12, $13,
-       statement_timestamp(), statement_timestamp(),
-       coalesce(statement_timestamp() + $3 * interval '1 millisecond', 'infinity'),
-       coalesce(statement_timestamp() + $3 * interval '1 millisecond', 'infinity'),
+       /* now */, /* now */,
+       coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
+       coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
        $4, $5, $6
 WHERE current_setting('tower_idempotency.token', true) = $2::text
 ON CONFLICT (id) DO UPDATE
