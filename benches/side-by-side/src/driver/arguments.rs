@@ -53,6 +53,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MILLIONS", default_value_t = 10.0)]
     pub(crate) expired: f64,
 
+    /// For how many seconds claims go on at each of these sizes before they are measured once
+    /// more, with most pages written since the checkpoint; 0 leaves that out. Default: 60, quick 1.
+    #[arg(long)]
+    pub(crate) settle: Option<f64>,
+
     /// Writes the results into docs/performance.md, too.
     #[arg(long)]
     pub(crate) write_docs: bool,
@@ -87,6 +92,13 @@ impl Arguments {
     pub(crate) fn time(&self) -> Duration {
         let usual = if self.quick { 0.5 } else { 4.0 };
         Duration::from_secs_f64(self.seconds.unwrap_or(usual).clamp(0.1, 600.0))
+    }
+
+    /// `None` if nobody wants to wait for it.
+    pub(crate) fn settle(&self) -> Option<Duration> {
+        let usual = if self.quick { 1.0 } else { 60.0 };
+        let seconds = self.settle.unwrap_or(usual).clamp(0.0, 3600.0);
+        (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
     }
 
     pub(crate) fn warm_up(&self) -> Duration {

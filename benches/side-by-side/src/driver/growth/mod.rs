@@ -19,8 +19,12 @@ pub(crate) struct Point {
     pub(crate) millions: f64,
     /// How many bytes table and indexes take.
     pub(crate) bytes: u64,
-    /// With nothing to sweep.
+    /// With nothing to sweep, right after a checkpoint: whatever page is written first is written
+    /// to the log as a whole.
     pub(crate) quiet: Round,
+    /// The same, after claims have gone on for a while without a checkpoint.
+    #[serde(default)]
+    pub(crate) settled: Option<Round>,
     /// While expired records are swept; only on the largest table.
     pub(crate) sweeping: Option<Round>,
     /// How many of them were swept in a second.
@@ -66,11 +70,13 @@ pub(crate) fn measure_all(
         filler.fill(database, size, "now() + interval '7 days'")?;
         let server = RunningServer::start(&programs.ours, &setup)?;
         let quiet = median_turn(&server, database, arguments)?;
+        let settled = settled_turn(&server, database, arguments)?;
         drop(server);
         points.push(Point {
             millions: size,
             bytes: filler.bytes(database)?,
             quiet,
+            settled,
             sweeping: None,
             swept: None,
         });
@@ -130,6 +136,21 @@ fn median_turn(
     }
     rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
     Ok(rounds.swap_remove(rounds.len() / 2))
+}
+
+fn settled_turn(
+    server: &RunningServer,
+    database: &mut Database,
+    arguments: &Arguments,
+) -> Result<Option<Round>> {
+    let Some(settle) = arguments.settle() else {
+        return Ok(None);
+    };
+    database.checkpoint()?;
+    describe("settling", &turn(server, database, settle)?);
+    let round = turn(server, database, arguments.time())?;
+    describe("settled", &round);
+    Ok(Some(round))
 }
 
 fn turn(server: &RunningServer, database: &mut Database, time: Duration) -> Result<Round> {

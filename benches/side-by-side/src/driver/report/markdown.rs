@@ -33,8 +33,8 @@ pub(crate) fn suite_table(results: &Results, suite: &str) -> Option<String> {
 /// Returns the table of the sizes of tables, if they were measured.
 pub(crate) fn growth_table(results: &Results) -> Option<String> {
     let mut text = String::from(
-        "| Records | Table and indexes | Load | Requests/s | p50 ms | p99 ms | Postgres CPU µs |\n\
-         |--:|--:|:--|--:|--:|--:|--:|\n",
+        "| Records | Table and indexes | Load | Requests/s | p50 ms | p99 ms | Postgres CPU µs \
+         | WAL B |\n|--:|--:|:--|--:|--:|--:|--:|--:|\n",
     );
     for point in &results.growth {
         let sweeping = point.sweeping.as_ref();
@@ -43,20 +43,22 @@ pub(crate) fn growth_table(results: &Results) -> Option<String> {
             thousands(point.swept.unwrap_or(0.0))
         );
         let rounds = [
-            ("nothing expired".to_owned(), Some(&point.quiet)),
+            ("right after a checkpoint".to_owned(), Some(&point.quiet)),
+            ("a while after it".to_owned(), point.settled.as_ref()),
             (swept, sweeping),
         ];
         for (load, round) in rounds {
             let Some(round) = round else { continue };
             let _ = writeln!(
                 text,
-                "| {} M | {:.1} GB | {load} | {} | {:.2} | {:.2} | {:.1} |",
+                "| {} M | {:.1} GB | {load} | {} | {:.2} | {:.2} | {:.1} | {:.0} |",
                 point.millions,
                 point.bytes as f64 / 1e9,
                 thousands(round.rate),
                 round.p50 / 1e3,
                 round.p99 / 1e3,
                 round.postgres_cpu,
+                round.wal,
             );
         }
     }

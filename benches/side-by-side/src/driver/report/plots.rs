@@ -117,7 +117,10 @@ fn growth(results: &Results) -> Option<(String, String)> {
         values: results.growth.iter().map(value).collect(),
     };
     let all = [
-        line("nothing expired", &|point| Some(point.quiet.rate)),
+        line("right after a checkpoint", &|point| Some(point.quiet.rate)),
+        line("a while after a checkpoint", &|point| {
+            point.settled.as_ref().map(|round| round.rate)
+        }),
         line("sweeping", &|point| {
             point.sweeping.as_ref().map(|round| round.rate)
         }),
