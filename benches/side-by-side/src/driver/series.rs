@@ -60,9 +60,12 @@ impl Results {
         self.series
             .retain(|old| !other.series.iter().any(|new| same(old, new)));
         self.series.extend(other.series);
-        if !other.growth.is_empty() {
-            self.growth = other.growth;
-        }
+        let same = |a: &Point, b: &Point| (a.millions - b.millions).abs() < 0.001;
+        self.growth
+            .retain(|old| !other.growth.iter().any(|new| same(old, new)));
+        self.growth.extend(other.growth);
+        self.growth
+            .sort_by(|a, b| a.millions.total_cmp(&b.millions));
         if !self.command.is_empty() {
             self.command.push_str("`, `cargo xtask bench ");
         }
