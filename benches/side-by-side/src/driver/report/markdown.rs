@@ -26,7 +26,9 @@ pub(crate) fn tables(results: &Results) -> String {
 /// Returns the table of a suite, if it was measured.
 pub(crate) fn suite_table(results: &Results, suite: &str) -> Option<String> {
     let series = results.series.iter().filter(|each| each.suite == suite);
-    let series: Vec<_> = series.collect();
+    let mut series: Vec<_> = series.collect();
+    // Those of another run came later.
+    series.sort_by_key(|each| each.connections);
     (!series.is_empty()).then(|| table(&series))
 }
 
