@@ -129,7 +129,7 @@ impl Sql {
             held_locks: text(&transactional::HELD_LOCKS.replace("/* lock */", transactional::LOCK)),
             find: text(transactional::FIND),
             lock_and_mark: text(transactional::LOCK_AND_MARK),
-            lock: text(transactional::LOCK),
+            lock: text(&transactional::LOCK.replace("number", "/* number */")),
         }
     }
 
@@ -157,10 +157,10 @@ impl Sql {
         let number = lock_number(id);
         let lock = match table {
             Some(table) => format!("'{}'", lock_of(number, table)),
-            None => self
-                .lock
-                .0
-                .replace("number", &format!("'{number}'::bigint")),
+            None => {
+                let number = format!("'{number}'::bigint");
+                self.lock.0.replace("/* number */", &number)
+            }
         };
         self.lock_and_mark
             .0
@@ -270,6 +270,14 @@ mod tests {
         ] {
             assert_eq!(relaxed.0, whole.0);
         }
+    }
+
+    #[test]
+    fn a_schema_whose_name_is_a_word_of_the_lock_stays_whole() {
+        let numbers = Schema::parse("numbers").expect("a plain name");
+        let id = RecordId::from_bytes([7; 32]);
+        let lock = Sql::new(&numbers, None).lock_literally(&id, LeaseToken::random(), None);
+        assert!(lock.contains("\"numbers\".idempotency_keys"), "{lock}");
     }
 
     /// `now()` stands still in a transaction, and a session's time zone or a lenient comparison
