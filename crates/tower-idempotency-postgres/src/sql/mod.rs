@@ -146,8 +146,7 @@ impl Sql {
     /// Returns the statement that tries a key's lock, with the lock and the mark written into it:
     /// for the simple protocol, which carries it together with `BEGIN`.
     ///
-    /// Where the table's number is not known the server looks its name up, which costs as much as
-    /// all the rest.
+    /// Where the table's number is not known the server looks its name up.
     pub(crate) fn lock_literally(
         &self,
         id: &RecordId,

@@ -15,8 +15,8 @@ WHERE pg_try_advisory_xact_lock(/* lock */)";
 /// Reads the mark, and the record if there is one, for whoever has tried the key's lock before:
 /// a statement of its own, so that it sees what the last holder of the lock has committed.
 ///
-/// It also says which table the lock has to be made of, and sets what need not come with `BEGIN`:
-/// prepared, that costs a third of what it costs there.
+/// It also says which table the lock has to be made of, and sets what need not come with `BEGIN`,
+/// which is parsed and planned anew each time.
 ///
 /// `$1` id.
 pub(super) const FIND: &str = "
