@@ -10,10 +10,9 @@ use axum::{
     Router,
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use bytes::Bytes;
-use http::StatusCode;
 
 use super::{
     kept::Kept,
@@ -46,22 +45,12 @@ async fn guard(
     let lock = || records.lock().unwrap_or_else(PoisonError::into_inner);
     match lock().entry(name.clone()) {
         Entry::Vacant(entry) => drop(entry.insert((fingerprint, None))),
-        Entry::Occupied(entry) => return answer(entry.get(), &fingerprint),
+        Entry::Occupied(entry) => {
+            let (first, kept) = entry.get();
+            return Ok(Kept::answer(kept.clone(), *first == fingerprint)?);
+        }
     }
     let (kept, response) = Kept::take(next.run(request).await).await?;
     lock().insert(name, (fingerprint, Some(kept)));
     Ok(response)
-}
-
-fn answer(
-    (first, kept): &([u8; 32], Option<Kept>),
-    fingerprint: &[u8; 32],
-) -> Result<Response, Failed> {
-    if first != fingerprint {
-        return Ok(StatusCode::UNPROCESSABLE_ENTITY.into_response());
-    }
-    match kept {
-        Some(kept) => Ok(kept.clone().replay()?),
-        None => Ok(StatusCode::CONFLICT.into_response()),
-    }
 }

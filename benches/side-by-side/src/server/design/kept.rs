@@ -2,7 +2,7 @@
 
 use axum::{
     body::{Body, to_bytes},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -36,7 +36,17 @@ impl Kept {
         Ok((kept, Response::from_parts(parts, Body::from(body))))
     }
 
-    pub(crate) fn replay(self) -> anyhow::Result<Response> {
+    /// Answers a request that is not the first of its key: `kept` is what the first has left, if it
+    /// has ended, and `is_same` whether it was the same request.
+    pub(crate) fn answer(kept: Option<Self>, is_same: bool) -> anyhow::Result<Response> {
+        match kept {
+            _ if !is_same => Ok(StatusCode::UNPROCESSABLE_ENTITY.into_response()),
+            Some(kept) => kept.replay(),
+            None => Ok(StatusCode::CONFLICT.into_response()),
+        }
+    }
+
+    fn replay(self) -> anyhow::Result<Response> {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = StatusCode::from_u16(u16::try_from(self.status)?)?;
         let headers = response.headers_mut();

@@ -1,8 +1,7 @@
 //! The table of the designs, and the statements that they have in common.
 
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
 use sqlx::{PgConnection, PgPool, Row};
 
 use super::{kept::Kept, keyed::Keyed};
@@ -39,19 +38,17 @@ pub(crate) async fn answer(
         return Ok(None);
     };
     let fingerprint: &[u8] = row.try_get(0)?;
-    if fingerprint != keyed.fingerprint {
-        return Ok(Some(StatusCode::UNPROCESSABLE_ENTITY.into_response()));
-    }
-    let Some(status) = row.try_get(1)? else {
-        return Ok(Some(StatusCode::CONFLICT.into_response()));
+    let is_same = fingerprint == keyed.fingerprint;
+    let status: Option<i16> = row.try_get(1)?;
+    let kept = match status {
+        Some(status) => Some(Kept {
+            status,
+            headers: row.try_get(2)?,
+            body: Bytes::from(row.try_get::<Vec<u8>, _>(3)?),
+        }),
+        None => None,
     };
-    let body: Vec<u8> = row.try_get(3)?;
-    let kept = Kept {
-        status,
-        headers: row.try_get(2)?,
-        body: Bytes::from(body),
-    };
-    kept.replay().map(Some)
+    Kept::answer(kept, is_same).map(Some)
 }
 
 /// Inserts the key, and tells whether it was the first.
