@@ -51,7 +51,7 @@ impl Contender {
 }
 
 /// All that the server of this package can be.
-pub const CONTENDERS: [Contender; 16] = [
+pub const CONTENDERS: [Contender; 17] = [
     Contender::new("bare", "axum without any layer", Records::Nowhere),
     Contender::new(
         "no-op-layer",
@@ -113,6 +113,14 @@ pub const CONTENDERS: [Contender; 16] = [
     Contender::new(
         "zero-to-production",
         "one transaction: INSERT the key ON CONFLICT DO NOTHING, business insert, UPDATE",
+        Records::Postgres,
+    )
+    .tuned()
+    .business(),
+    Contender::new(
+        "transactional-floor",
+        "the least that a key costs in the handler's transaction: BEGIN, lock and look-up in one \
+         message, business insert, record and COMMIT in one",
         Records::Postgres,
     )
     .tuned()

@@ -90,6 +90,7 @@ fn business() -> Suite {
         "fenced",
         "fenced-relaxed",
         "transactional",
+        "transactional-floor",
         "zero-to-production",
         "business-transaction",
         "business-insert",

@@ -110,7 +110,7 @@ fn business(results: &Results) -> Target {
         1.5,
         ours.reduce(f64::max),
     )
-    .floor(against("business-transaction"))
+    .floor(against("transactional-floor"))
 }
 
 fn latencies(results: &Results) -> [Target; 2] {

@@ -90,6 +90,7 @@ async fn router(contender: Contender, arguments: &Arguments) -> Result<Router> {
         "business-transaction" => handler::in_transaction(body, pool::open(arguments).await?),
         "select-insert-update" => design::select_insert_update::router(body, arguments).await?,
         "insert-update" => design::insert_update::router(body, arguments).await?,
+        "transactional-floor" => design::transaction::router(body, arguments).await?,
         "zero-to-production" => design::zero_to_production::router(body, arguments).await?,
         _ => ours::router(contender, body, arguments)
             .await

@@ -90,8 +90,9 @@ fn side_by_side(results: &Results, suite: &str, title: &str) -> Option<String> {
             "insert-update",
             "zero-to-production",
         ];
-        let known = side_by_side::find(&series.contender).is_some();
-        let ours = known && !design.contains(&series.contender.as_str());
+        let name = series.contender.as_str();
+        let known = side_by_side::find(name).is_some();
+        let ours = known && !design.contains(&name) && !name.ends_with("-floor");
         (
             series.contender.clone(),
             series.median(|round| round.rate),

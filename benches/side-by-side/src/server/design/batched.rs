@@ -13,14 +13,10 @@ use axum::{
 };
 use bytes::Bytes;
 use http::StatusCode;
-use sha2::{Digest, Sha256};
 use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgBindIterExt};
 use tower_idempotency_batch::{Backend, Batcher, Limits, Ran};
 
-use super::{
-    kept::Kept,
-    keyed::{self, Keyed},
-};
+use super::{kept::Kept, keyed};
 use crate::{
     Arguments,
     handler::{self, Failed},
@@ -70,7 +66,7 @@ async fn guard(
     let Some(keyed) = keyed else {
         return Ok(next.run(request).await);
     };
-    let id = id(&keyed);
+    let id = keyed.id();
     let fingerprint = keyed.fingerprint;
     let claim = Operation::Claim { id, fingerprint };
     let is_first = batcher.run(claim).await.map_err(failed)?;
@@ -88,15 +84,6 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
 }
 
 type Id = [u8; 32];
-
-fn id(keyed: &Keyed) -> Id {
-    let digest = Sha256::new_with_prefix(&keyed.principal);
-    digest
-        .chain_update([0])
-        .chain_update(&keyed.key)
-        .finalize()
-        .into()
-}
 
 enum Operation {
     Claim { id: Id, fingerprint: [u8; 32] },

@@ -31,6 +31,16 @@ impl Keyed {
             fingerprint: digest.finalize().into(),
         })
     }
+
+    /// Returns what stands for principal and key.
+    pub(crate) fn id(&self) -> [u8; 32] {
+        let digest = Sha256::new_with_prefix(&self.principal);
+        digest
+            .chain_update([0])
+            .chain_update(&self.key)
+            .finalize()
+            .into()
+    }
 }
 
 /// Reads the whole request, and returns it as it was.

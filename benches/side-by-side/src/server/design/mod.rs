@@ -9,4 +9,5 @@ mod kept;
 mod keyed;
 mod record;
 pub(crate) mod select_insert_update;
+pub(crate) mod transaction;
 pub(crate) mod zero_to_production;
