@@ -55,6 +55,12 @@ pub(crate) fn attempt(row: &PgRow) -> sqlx::Result<Attempt> {
     Ok(Attempt::new(number, row.try_get("takeover")?))
 }
 
+/// Reads how many rows a part of a statement has changed.
+pub(crate) fn count(row: &PgRow, column: &str) -> sqlx::Result<u64> {
+    let count = u64::try_from(row.try_get::<i64, _>(column)?);
+    count.map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
 /// Reads an identity.
 pub(crate) fn id(row: &PgRow) -> sqlx::Result<RecordId> {
     let bytes: Vec<u8> = row.try_get("id")?;

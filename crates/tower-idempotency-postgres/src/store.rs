@@ -9,7 +9,7 @@ use tower_idempotency_core::{
 
 use crate::{
     Pooling, PostgresExecution, PostgresStoreBuilder, claim, connect, migrate, pooling, resolve,
-    row, shared::Shared, sql::Text,
+    row, shared::Shared,
 };
 
 /// A `bytea` holds a gigabyte; a message to the server not much more. This leaves room.
@@ -169,13 +169,15 @@ impl PostgresStore {
     async fn sweep_once(&self, limit: u32) -> sqlx::Result<Swept> {
         let mut connection = self.shared.begin().await?;
         let swept = async {
-            let run = |sql: &Text| self.shared.query(sql).bind(i64::from(limit));
-            let sql = &self.shared.sql;
-            let deleted = run(&sql.sweep).execute(&mut *connection).await?;
-            let postponed = run(&sql.postpone).execute(&mut *connection).await?;
-            let full = |rows| rows == u64::from(limit);
-            let more = full(deleted.rows_affected()) || full(postponed.rows_affected());
-            Ok(Swept::new(deleted.rows_affected(), more && limit > 0))
+            let sweep = self.shared.query(&self.shared.sql.sweep);
+            let row = sweep
+                .bind(i64::from(limit))
+                .fetch_one(&mut *connection)
+                .await?;
+            let deleted = row::count(&row, "deleted")?;
+            let moved = row::count(&row, "moved")?;
+            let more = limit > 0 && deleted + moved == u64::from(limit);
+            Ok(Swept::new(deleted, more))
         }
         .await;
         connection.finish(swept).await

@@ -22,39 +22,40 @@ WHERE id > $1 AND ($2::text IS NULL OR state = $2) AND expires_at > clock_timest
 ORDER BY id
 LIMIT $3";
 
-/// Deletes expired records, if nobody else is at it. `$1` limit.
+/// Deletes expired records, if nobody else is at it, and moves those that live longer than was
+/// foreseen out of the sweeper's way. `$1` how many of them at the most.
+///
+/// Both at once, since each entry that is passed over is passed over by every batch: looking only
+/// for those to be moved would read the whole backlog to find none. What expires soon is left where
+/// it is, or nearly every record would be moved by the time that its handler took.
 ///
 /// The sub-selects without a reference are evaluated once, so that they can be index conditions;
 /// the rows are found again by their place, so that no statistics can lead to reading the table.
 pub(super) const SWEEP: &str = "
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(
-        7310868735000000 + '/* schema. */idempotency_keys'::regclass::oid::bigint) AS ours
+               7310868735000000 + '/* schema. */idempotency_keys'::regclass::oid::bigint) AS ours,
+           clock_timestamp() AS now
+), front AS MATERIALIZED (
+    SELECT ctid AS place, expires_at <= (SELECT now FROM turn) AS expired
+    FROM /* schema. */idempotency_keys
+    WHERE (SELECT ours FROM turn) AND sweep_at <= (SELECT now FROM turn)
+      AND (expires_at <= (SELECT now FROM turn)
+           OR expires_at > (SELECT now FROM turn) + interval '5 minutes')
+    ORDER BY sweep_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), moved AS (
+    UPDATE /* schema. */idempotency_keys
+    SET sweep_at = expires_at
+    WHERE ctid = ANY (ARRAY(SELECT place FROM front WHERE NOT expired))
+    RETURNING true
+), deleted AS (
+    DELETE FROM /* schema. */idempotency_keys
+    WHERE ctid = ANY (ARRAY(SELECT place FROM front WHERE expired))
+    RETURNING true
 )
-DELETE FROM /* schema. */idempotency_keys
-WHERE ctid = ANY (ARRAY(
-    SELECT ctid
-    FROM /* schema. */idempotency_keys
-    WHERE (SELECT ours FROM turn)
-      AND sweep_at <= (SELECT clock_timestamp()) AND expires_at <= (SELECT clock_timestamp())
-    ORDER BY sweep_at
-    LIMIT $1
-    FOR UPDATE SKIP LOCKED
-))";
-
-/// Moves records that live longer than was foreseen out of the sweeper's way. `$1` limit.
-pub(super) const POSTPONE: &str = "
-UPDATE /* schema. */idempotency_keys
-SET sweep_at = expires_at
-WHERE ctid = ANY (ARRAY(
-    SELECT ctid
-    FROM /* schema. */idempotency_keys
-    WHERE sweep_at <= (SELECT clock_timestamp())
-      AND expires_at > (SELECT clock_timestamp()) + interval '5 minutes'
-    ORDER BY sweep_at
-    LIMIT $1
-    FOR UPDATE SKIP LOCKED
-))";
+SELECT (SELECT count(*) FROM deleted) AS deleted, (SELECT count(*) FROM moved) AS moved";
 
 /// Answers a key that nobody is at work on.
 ///
