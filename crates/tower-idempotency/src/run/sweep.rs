@@ -5,14 +5,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
-use tower_idempotency_core::Store;
+use tokio::time::{Instant, sleep};
+use tower_idempotency_core::{Store, StoreError, Swept};
 
 use super::claim::with_jitter;
 use crate::{SweepPolicy, shared::Shared};
 
-/// The most batches of one round, so that a huge backlog leaves the store some rest.
-const BATCHES_PER_ROUND: u32 = 100;
+/// The shortest rest between two batches, so that no store is asked without a pause.
+const SHORTEST_REST: Duration = Duration::from_millis(10);
 
 /// Starts the sweeper with the first keyed request: only then is there certainly a runtime.
 ///
@@ -30,33 +30,42 @@ async fn sweep_for_ever<St: Store>(store: Weak<St>, policy: SweepPolicy) {
     let mut pause = policy.every.min(Duration::from_secs(10));
     loop {
         sleep(with_jitter(pause)).await;
-        pause = policy.every;
-        let Some(store) = store.upgrade() else {
+        if sweep_all(&store, policy.batch).await.is_none() {
             return;
-        };
-        sweep(&*store, policy.batch).await;
+        }
+        pause = policy.every;
     }
 }
 
-/// Sweeps one round. An error ends the round, never the sweeper.
-async fn sweep<St: Store>(store: &St, batch: u32) {
+/// Sweeps batch by batch until nothing is waiting; `None` once the store is gone.
+///
+/// Between two batches it rests as long as the last one took: so a backlog takes half of one
+/// connection's time at most, less when the store is busy, and is worked off however long it is.
+/// An error ends the round, never the sweeper.
+async fn sweep_all<St: Store>(store: &Weak<St>, batch: u32) -> Option<()> {
     let mut deleted = 0;
-    for _ in 0..BATCHES_PER_ROUND {
-        match store.sweep(batch).await {
-            Ok(swept) => {
-                deleted += swept.deleted;
-                if !swept.more {
-                    break;
-                }
-            }
-            Err(error) => {
-                let error = crate::log::chain(&error);
-                tracing::warn!(error, "a sweep failed and will be tried again");
-                break;
-            }
+    loop {
+        let begun = Instant::now();
+        let swept = sweep(&*store.upgrade()?, batch).await;
+        deleted += swept.deleted;
+        if !swept.more {
+            break;
         }
+        sleep(begun.elapsed().max(SHORTEST_REST)).await;
     }
     if deleted > 0 {
         tracing::debug!(deleted, "expired records were deleted");
     }
+    Some(())
+}
+
+async fn sweep<St: Store>(store: &St, batch: u32) -> Swept {
+    store
+        .sweep(batch)
+        .await
+        .unwrap_or_else(|error: StoreError| {
+            let error = crate::log::chain(&error);
+            tracing::warn!(error, "a sweep failed and will be tried again");
+            Swept::default()
+        })
 }

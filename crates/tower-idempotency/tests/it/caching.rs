@@ -16,16 +16,9 @@ use tower_idempotency_core::{RecordId, Resolution, Store, StoreErrorKind};
 use tower_idempotency_memory::MemoryStore;
 use tower_idempotency_testkit::{FaultStore, Faults, ManualClock, Verb};
 
-use crate::support::{App, Body, Reply, TestStore, counting, read, request, send, store, wrap};
-
-/// Runs a test in which time stands still unless it is moved.
-fn run<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build();
-    runtime.unwrap().block_on(test);
-}
+use crate::support::{
+    App, Body, Reply, TestStore, counting, read, request, run_paused as run, send, store, wrap,
+};
 
 /// Lets time pass for the layer, and for the store.
 async fn pass(clock: &ManualClock, time: Duration) {

@@ -17,5 +17,6 @@ mod not_final;
 mod passing;
 mod steps;
 mod support;
+mod sweeping;
 mod transactions;
 mod waiting;

@@ -22,6 +22,15 @@ pub(crate) type Body = Full<Bytes>;
 pub(crate) type TestStore = FaultStore<MemoryStore>;
 pub(crate) type App = BoxCloneSyncService<Request<Body>, Response<ResponseBody<Body>>, Infallible>;
 
+/// Runs a test in which time stands still unless it is moved.
+pub(crate) fn run_paused<F: Future<Output = ()>>(test: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build();
+    runtime.unwrap().block_on(test);
+}
+
 pub(crate) fn store() -> (TestStore, Faults) {
     let store = FaultStore::new(MemoryStore::new());
     let faults = store.faults().clone();
