@@ -7,7 +7,7 @@ use http::{Request, Response};
 use tokio::{
     sync::Semaphore,
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
@@ -20,8 +20,11 @@ use crate::{
     inbox::Shared,
 };
 
-/// The pause between two rounds of sweeping.
+/// The pause until the next sweep, once nothing is waiting for it.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// The shortest pause between two sweeps while more is waiting.
+const SHORTEST_REST: Duration = Duration::from_millis(100);
 
 /// How many deliveries one statement deletes.
 const SWEEP_BATCH: u32 = 500;
@@ -113,12 +116,11 @@ impl<S> Work<S> {
         ReqBody: From<Bytes> + Send + 'static,
         ResBody: Send + 'static,
     {
-        let mut swept = Instant::now();
+        let mut next_sweep = Instant::now() + SWEEP_EVERY;
         while !stop.is_cancelled() {
             let is_full = self.round().await;
-            if swept.elapsed() >= SWEEP_EVERY {
-                swept = Instant::now();
-                self.sweep().await;
+            if Instant::now() >= next_sweep {
+                next_sweep = self.sweep().await;
             }
             let poll = self.shared.settings.poll;
             tokio::select! {
@@ -126,6 +128,7 @@ impl<S> Work<S> {
                 // There may be more: go on as soon as anything has ended.
                 _ = self.slots.acquire(), if is_full => {}
                 () = self.shared.due.notified(), if !is_full => {}
+                () = sleep_until(next_sweep) => {}
                 () = sleep(poll.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
             }
         }
@@ -178,16 +181,31 @@ impl<S> Work<S> {
         is_full
     }
 
-    async fn sweep(&mut self) {
+    /// Deletes one batch, and returns when the next one is due.
+    async fn sweep(&mut self) -> Instant {
+        let begun = Instant::now();
         let older = self.shared.settings.retention;
-        match self.shared.deliveries.sweep(older, SWEEP_BATCH).await {
-            Ok(0) => {}
-            Ok(deleted) => tracing::debug!(deleted, "old deliveries were deleted"),
+        let deleted = match self.shared.deliveries.sweep(older, SWEEP_BATCH).await {
+            Ok(deleted) => deleted,
             Err(error) => {
                 let error = chain(&error);
                 tracing::warn!(error, "a sweep failed and will be tried again");
+                0
             }
+        };
+        if deleted > 0 {
+            tracing::debug!(deleted, "old deliveries were deleted");
         }
+        Instant::now() + pause_after(deleted, begun.elapsed())
+    }
+}
+
+/// While more is waiting, the database rests as long as it was asked for the last batch.
+fn pause_after(deleted: u64, took: Duration) -> Duration {
+    if deleted < u64::from(SWEEP_BATCH) {
+        SWEEP_EVERY
+    } else {
+        took.max(SHORTEST_REST)
     }
 }
 
@@ -222,5 +240,22 @@ where
     if let Err(error) = shared.deliveries.fail(id, attempt, &lost).await {
         let error = chain(&error);
         tracing::error!(delivery = %id, error, "the end of an attempt could not be noted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_batch_is_followed_by_another_one_soon() {
+        let second = Duration::from_secs(1);
+        assert_eq!(pause_after(u64::from(SWEEP_BATCH), second), second);
+        assert_eq!(
+            pause_after(u64::from(SWEEP_BATCH), Duration::ZERO),
+            SHORTEST_REST
+        );
+        assert_eq!(pause_after(u64::from(SWEEP_BATCH) - 1, second), SWEEP_EVERY);
+        assert_eq!(pause_after(0, second), SWEEP_EVERY);
     }
 }
