@@ -59,6 +59,17 @@ pub(crate) fn without_in_batch(left_out: Option<Guard>, sql: String) -> String {
     )
 }
 
+/// The same for the statement whose ends are all completions.
+pub(crate) fn without_in_completions(left_out: Option<Guard>, sql: String) -> String {
+    if left_out != Some(Guard::CompleteFence) {
+        return sql;
+    }
+    sql.replace(
+        "AND token = ends.new_token",
+        "AND ends.new_token IS NOT NULL",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,16 @@
-//! The statements that carry what is in flight together: one text for claims, one for ends,
-//! one for both, so that a connection prepares three at most.
+//! The statements that carry what is in flight together: one text for claims, one for ends, one
+//! for both, and one for what most batches are, claims and completions. So a connection prepares
+//! four at most.
 //!
 //! Their parameters are arrays, in the order of the identities, so that no two of them can wait
-//! for each other. Each operation is an index look-up in a `LATERAL` part, and the lanes'
-//! connections forbid the planner any other way.
+//! for each other. They are unfolded in the list of a `SELECT`: in `FROM`, each of them would be
+//! stored as a table of its own first. Each operation is an index look-up in a `LATERAL` part, and
+//! the lanes' connections forbid the planner any other way.
 //!
-//! One row comes back for all that went well, and one for each record that a claim has found.
+//! A statement costs as much to set up as a dozen operations cost to run, and each node of its
+//! plan has a share in that: hence no part that could be spared.
+//!
+//! One row comes back, or one for each record that a claim has found. All begin with the summary.
 
 use std::fmt::Write;
 
@@ -15,19 +20,17 @@ use std::fmt::Write;
 /// As `CLAIM`: reads each record; only if there is none, makes one. Never waits for a row that is
 /// held.
 const CLAIMS: &str = "
-asked AS MATERIALIZED (
-    SELECT *
-    FROM unnest($1::bytea[], $2::uuid[], $3::bytea[], $4::text[], $5::text[], $6::text[],
-                $7::text[], $8::bigint[], $9::bigint[], $10::bigint[])
-         WITH ORDINALITY
-         AS asked (id, new_token, new_fingerprint, namespace, principal, route, key,
-                   lease, abandoned, retention, n)
-),
 found AS MATERIALIZED (
     SELECT n, record.*
-    FROM asked, LATERAL (
-        SELECT state, token, fingerprint, attempt, takeover, lease_expires_at, expires_at,
-               response_status, response_head, response_body
+    FROM (SELECT unnest($1::bytea[]) AS id, generate_series(1::bigint, cardinality($1)) AS n)
+         AS asked,
+    LATERAL (
+        SELECT state, token, fingerprint, attempt, takeover, expires_at <= /* now */ AS expired,
+               coalesce(ceil(extract(epoch FROM lease_expires_at - /* now */) * 1000), 0)::bigint
+                   AS remaining_ms,
+               response_status, response_head, response_body,
+               floor(extract(epoch FROM nullif(expires_at, 'infinity') - /* now */)
+                     * 1000000)::bigint AS life_us
         FROM /* schema. */idempotency_keys AS record
         WHERE record.id = asked.id
         OFFSET 0
@@ -43,15 +46,18 @@ inserted AS (
            coalesce(/* now */ + (lease + abandoned) * interval '1 millisecond', 'infinity'),
            coalesce(/* now */ + retention * interval '1 millisecond',
                     /* now */ + (lease + abandoned) * interval '1 millisecond', 'infinity')
-    FROM asked
-    WHERE n NOT IN (SELECT n FROM found)
+    FROM (
+        SELECT unnest($1::bytea[]) AS id, unnest($2::uuid[]) AS new_token,
+               unnest($3::bytea[]) AS new_fingerprint, unnest($4::text[]) AS namespace,
+               unnest($5::text[]) AS principal, unnest($6::text[]) AS route,
+               unnest($7::text[]) AS key, unnest($8::bigint[]) AS lease,
+               unnest($9::bigint[]) AS abandoned, unnest($10::bigint[]) AS retention,
+               generate_series(1::bigint, cardinality($1)) AS n
+    ) AS asked
+    WHERE n <> ALL (ARRAY(SELECT n FROM found))
     ON CONFLICT (id) DO NOTHING
     RETURNING token
-),
-made AS MATERIALIZED (
-    SELECT count(*) AS number, array_agg(token) AS tokens, cardinality($1) AS asked
-    FROM inserted
-),";
+)";
 
 /// The ends of executions, renewals among them. Arrays, numbered from behind the claims':
 /// `$1` ids, `$2` tokens, `$3` what is asked: 1 to complete, 2 to fail, 3 to renew, 4 to free,
@@ -67,10 +73,14 @@ made AS MATERIALIZED (
 const ENDS: &str = "
 held AS MATERIALIZED (
     SELECT place, kind, kept, lease, status, head, body, category, error, n
-    FROM unnest($1::bytea[], $2::uuid[], $3::smallint[], $4::bigint[], $5::bigint[],
-                $6::smallint[], $7::bytea[], $8::bytea[], $9::text[], $10::text[])
-         WITH ORDINALITY
-         AS ends (id, new_token, kind, kept, lease, status, head, body, category, error, n),
+    FROM (
+        SELECT unnest($1::bytea[]) AS id, unnest($2::uuid[]) AS new_token,
+               unnest($3::smallint[]) AS kind, unnest($4::bigint[]) AS kept,
+               unnest($5::bigint[]) AS lease, unnest($6::smallint[]) AS status,
+               unnest($7::bytea[]) AS head, unnest($8::bytea[]) AS body,
+               unnest($9::text[]) AS category, unnest($10::text[]) AS error,
+               generate_series(1::bigint, cardinality($1)) AS n
+    ) AS ends,
     LATERAL (
         SELECT ctid AS place
         FROM /* schema. */idempotency_keys AS record
@@ -100,10 +110,39 @@ freed AS (
     USING held
     WHERE record.ctid = held.place AND kind = 4
     RETURNING n
-),
-ended AS MATERIALIZED (
-    SELECT count(*) AS number, array_agg(n) AS ns, cardinality($1) AS asked
-    FROM (SELECT n FROM updated UNION ALL SELECT n FROM freed) AS changed
+)";
+
+/// The same for completions only. Arrays, numbered from behind the claims': `$1` ids, `$2` tokens,
+/// `$3` how long the record is kept, `$4` statuses, `$5` heads, `$6` bodies.
+///
+/// Heads and bodies are taken where they are written: what is read beside the rows that are
+/// updated, the server copies.
+const COMPLETIONS: &str = "
+updated AS (
+    UPDATE /* schema. */idempotency_keys AS record
+    SET state = 'completed', lease_expires_at = NULL, ended_at = /* now */,
+        expires_at = coalesce(/* now */ + kept * interval '1 millisecond', 'infinity'),
+        sweep_at = least(sweep_at,
+                         coalesce(/* now */ + kept * interval '1 millisecond', 'infinity')),
+        steps = NULL, response_status = status,
+        response_head = ($5::bytea[])[n], response_body = ($6::bytea[])[n]
+    FROM (
+        SELECT place, kept, status, n
+        FROM (
+            SELECT unnest($1::bytea[]) AS id, unnest($2::uuid[]) AS new_token,
+                   unnest($3::bigint[]) AS kept, unnest($4::smallint[]) AS status,
+                   generate_series(1::bigint, cardinality($1)) AS n
+        ) AS ends,
+        LATERAL (
+            SELECT ctid AS place
+            FROM /* schema. */idempotency_keys AS record
+            WHERE record.id = ends.id AND token = ends.new_token
+              AND state = 'in_progress' AND expires_at > /* now */
+            FOR UPDATE SKIP LOCKED
+        ) AS mine
+    ) AS held
+    WHERE record.ctid = held.place
+    RETURNING n
 )";
 
 const CLAIMS_PARAMETERS: usize = 10;
@@ -111,11 +150,14 @@ const CLAIMS_PARAMETERS: usize = 10;
 /// Returns the text for claims only. Its last parameter says whether the commit may be lost by a
 /// crash of the server.
 pub(super) fn claims() -> String {
-    let relaxed = "CASE WHEN $11::boolean THEN set_config('synchronous_commit', 'off', true) END";
-    let claims = CLAIMS.trim_end_matches(',');
     format!(
-        "\nWITH {claims}{}",
-        select("0, NULL::bigint[]", "made", relaxed)
+        "\nWITH {CLAIMS}
+SELECT n, made.number, {MADE}, 0::bigint, NULL::bigint[], {FOUND}, relaxed
+FROM (SELECT count(*) AS number, array_agg(token) AS tokens,
+             CASE WHEN $11::boolean THEN set_config('synchronous_commit', 'off', true) END
+                 AS relaxed
+      FROM inserted) AS made
+LEFT JOIN found ON true"
     )
 }
 
@@ -123,41 +165,40 @@ pub(super) fn claims() -> String {
 pub(super) fn ends() -> String {
     format!(
         "\nWITH {ENDS}
-SELECT 0::bigint, 0::bigint, NULL::uuid[], number, {ENDED}
-FROM ended"
+SELECT NULL::bigint, 0::bigint, NULL::uuid[], ended.number, {ENDED}
+FROM (SELECT count(*) AS number, array_agg(n) AS ns FROM {ANY_END}) AS ended"
     )
 }
 
 /// Returns the text for both.
 pub(super) fn both() -> String {
-    let ends = renumbered(ENDS, CLAIMS_PARAMETERS);
-    let summary = format!("ended.number, {ENDED}");
-    format!(
-        "\nWITH {CLAIMS}{ends}{}",
-        select(&summary, "made, ended", "NULL")
-    )
+    claims_and(ENDS, ANY_END)
 }
 
-/// Which operations went well is said only if not all did.
-const MADE: &str =
-    "CASE WHEN made.number < made.asked - (SELECT count(*) FROM found) THEN tokens END";
-const ENDED: &str = "CASE WHEN ended.number < ended.asked THEN ns END";
+/// Returns the text for claims and completions.
+pub(super) fn claims_and_completions() -> String {
+    claims_and(COMPLETIONS, "updated")
+}
 
-fn select(ended: &str, from: &str, aside: &str) -> String {
+/// What `ENDS` has changed.
+const ANY_END: &str = "(SELECT n FROM updated UNION ALL SELECT n FROM freed) AS changed";
+
+/// Which operations went well is said only if not all did.
+const MADE: &str = "CASE WHEN made.number < cardinality($1) THEN tokens END";
+const ENDED: &str = "CASE WHEN ended.number < cardinality($1) THEN ns END";
+
+const FOUND: &str = "state, token, fingerprint, attempt, takeover, expired, remaining_ms,
+       response_status, response_head, response_body, life_us";
+
+fn claims_and(ends: &str, changed: &str) -> String {
+    let ends = renumbered(ends, CLAIMS_PARAMETERS);
+    let ended = renumbered(ENDED, CLAIMS_PARAMETERS);
     format!(
-        "
-SELECT 0::bigint, made.number, {MADE},
-       {ended},
-       {aside}::text, NULL::uuid, NULL::bytea, NULL::integer, NULL::boolean,
-       NULL::boolean, NULL::bigint, NULL::smallint, NULL::bytea, NULL::bytea, NULL::bigint
-FROM {from}
-UNION ALL
-SELECT n, 0, NULL, 0, NULL,
-       state, token, fingerprint, attempt, takeover, expires_at <= /* now */,
-       coalesce(ceil(extract(epoch FROM lease_expires_at - /* now */) * 1000), 0)::bigint,
-       response_status, response_head, response_body,
-       floor(extract(epoch FROM nullif(expires_at, 'infinity') - /* now */) * 1000000)::bigint
-FROM found"
+        "\nWITH {CLAIMS},{ends}
+SELECT n, made.number, {MADE}, ended.number, {ended}, {FOUND}
+FROM (SELECT count(*) AS number, array_agg(token) AS tokens FROM inserted) AS made
+CROSS JOIN (SELECT count(*) AS number, array_agg(n) AS ns FROM {changed}) AS ended
+LEFT JOIN found ON true"
     )
 }
 
@@ -181,12 +222,12 @@ mod tests {
 
     #[test]
     fn the_ends_parameters_come_behind_the_claims() {
-        let both = both();
-        for number in 1..=20 {
-            let times = both.matches(&format!("${number}::")).count();
-            assert_eq!(times, 1, "${number}");
+        for (text, parameters) in [(both(), 20), (claims_and_completions(), 16)] {
+            for number in 1..=parameters {
+                assert!(text.contains(&format!("${number}::")), "${number}");
+            }
+            assert!(!text.contains(&format!("${}", parameters + 1)));
         }
-        assert!(!both.contains("$21"));
     }
 
     #[test]
@@ -194,5 +235,6 @@ mod tests {
         assert!(claims().contains("synchronous_commit"));
         assert!(!ends().contains("synchronous_commit"));
         assert!(!both().contains("synchronous_commit"));
+        assert!(!claims_and_completions().contains("synchronous_commit"));
     }
 }

@@ -44,6 +44,7 @@ pub(crate) struct Sql {
     pub(crate) claims: Text,
     pub(crate) ends: Text,
     pub(crate) claims_and_ends: Text,
+    pub(crate) claims_and_completions: Text,
     pub(crate) claim: Text,
     pub(crate) take_over: Text,
     pub(crate) renew: Text,
@@ -94,6 +95,10 @@ impl Sql {
             claims: text(&batched::claims()),
             ends: batched(batched::ends()),
             claims_and_ends: batched(batched::both()),
+            claims_and_completions: text(&sabotage::without_in_completions(
+                left_out,
+                batched::claims_and_completions(),
+            )),
             claim: text(leased::CLAIM),
             take_over: text(leased::TAKE_OVER),
             renew: guarded(Guard::RenewFence, leased::RENEW),
@@ -239,6 +244,8 @@ mod tests {
             assert_ne!(without.ends.0, whole.ends.0);
             assert_ne!(without.claims_and_ends.0, whole.claims_and_ends.0);
         }
+        let completions = without(Guard::CompleteFence).claims_and_completions;
+        assert_ne!(completions.0, whole.claims_and_completions.0);
         let complete = without(Guard::CompleteFence).complete;
         assert_ne!(complete.0, whole.complete.0);
         let unheld = without(Guard::CompleteFence).complete_unheld;
@@ -286,6 +293,7 @@ mod tests {
             &sql.claims,
             &sql.ends,
             &sql.claims_and_ends,
+            &sql.claims_and_completions,
             &sql.claim,
             &sql.take_over,
             &sql.renew,

@@ -74,6 +74,44 @@ fn claims_and_completions_in_flight_together_share_commits() {
     });
 }
 
+/// Which of a statement's operations went well is told only if some did not.
+#[test]
+fn a_batch_answers_each_of_its_claims_and_completions() {
+    run(async {
+        let postgres = postgres().await;
+        let store = store(&postgres, 1);
+        let response = completed(200);
+        let running = acquire(&store, &request("running")).await;
+        complete(&mut acquire(&store, &request("done")).await).await;
+        let mut mine = [
+            acquire(&store, &request("mine-0")).await,
+            acquire(&store, &request("mine-1")).await,
+        ];
+        let mut lost = acquire(&store, &request("lost")).await;
+        let taken = "UPDATE idempotency_keys SET token = gen_random_uuid() WHERE key = 'lost'";
+        assert_eq!(postgres.execute(taken).await, 1);
+        let claims = ["first", "fresh-0", "running", "done", "fresh-1"].map(request);
+        let claims = claim_all(&store, &claims);
+        let ends = join_all(mine.iter_mut().map(|it| it.complete(&response)));
+        let all = async { tokio::join!(claims, ends, lost.complete(&response)) };
+        let (claims, settled, of_lost) = together(&postgres, all).await;
+        let [first, fresh, of_running, of_done, other] = claims.try_into().unwrap();
+        for made in [first, fresh, other] {
+            drop(acquired(made));
+        }
+        assert!(matches!(of_running, Claim::InProgress { .. }));
+        assert!(matches!(of_done, Claim::Completed(_)), "{of_done:?}");
+        for settled in settled {
+            assert_eq!(settled.unwrap(), Settled::Applied);
+        }
+        assert_ne!(of_lost.unwrap(), Settled::Applied);
+        let replays = claim_all(&store, &["mine-0", "mine-1"].map(request)).await;
+        let is_replay = |claim: &Claim<_>| matches!(claim, Claim::Completed(_));
+        assert!(replays.iter().all(is_replay), "{replays:?}");
+        drop(running);
+    });
+}
+
 #[test]
 fn of_several_claims_of_a_key_in_one_batch_one_acquires_it() {
     run(async {
