@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sqlx::PgPool;
 use tower_idempotency_core::{CrashPolicy, Execution, Renewal, Store, StoreErrorKind};
 use tower_idempotency_postgres::PostgresStore;
@@ -65,13 +66,38 @@ fn completing_and_renewing_touch_no_index() {
         }
         // A connection that ends hands its statistics in.
         drop(store);
-        let (updated, hot) = updates(&pool).await;
+        let (updated, hot) = updates(&pool, 100).await;
         assert_eq!(updated, 100);
         assert!(hot >= 90, "{hot} of {updated} updates were HOT");
     });
 }
 
-async fn updates(pool: &PgPool) -> (i64, i64) {
+/// A page has to have room for the second version of each row that came to it with a batch.
+#[test]
+fn completing_many_at_once_touches_no_index() {
+    run(async {
+        let postgres = postgres().await;
+        let pool = pool(&postgres.options, 2).await;
+        let store = PostgresStore::builder(pool.clone());
+        let store = store.batch_connections(1).build().unwrap();
+        for round in 0..4 {
+            let requests: Vec<_> = (0..50)
+                .map(|n| request(&format!("k-{round}-{n}")))
+                .collect();
+            let claims = requests.iter().map(|request| acquire(&store, request));
+            let mut executions = join_all(claims).await;
+            join_all(executions.iter_mut().map(complete)).await;
+        }
+        drop(store);
+        let (updated, hot) = updates(&pool, 200).await;
+        assert!(
+            hot * 100 >= updated * 95,
+            "{hot} of {updated} updates were HOT"
+        );
+    });
+}
+
+async fn updates(pool: &PgPool, number: i64) -> (i64, i64) {
     let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
                WHERE relid = 'idempotency_keys'::regclass";
     for _ in 0..200 {
@@ -79,7 +105,7 @@ async fn updates(pool: &PgPool) -> (i64, i64) {
         let flush = sqlx::query("SELECT pg_stat_force_next_flush()");
         flush.execute(pool).await.unwrap();
         let counts: (i64, i64) = sqlx::query_as(sql).fetch_one(pool).await.unwrap();
-        if counts.0 >= 100 {
+        if counts.0 >= number {
             return counts;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
