@@ -30,18 +30,18 @@ pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<RawClaim>> {
 
 /// Reads a record that a batch of claims found, by place: it is done for every replay.
 pub(crate) fn found(row: &PgRow) -> sqlx::Result<RawClaim> {
-    let status: Option<i16> = row.try_get_unchecked(12)?;
-    let head: Option<Vec<u8>> = row.try_get_unchecked(13)?;
-    let body = row.try_get_unchecked(14)?;
+    let status: Option<i16> = row.try_get_unchecked(10)?;
+    let head: Option<Vec<u8>> = row.try_get_unchecked(11)?;
+    let body = row.try_get_unchecked(12)?;
     Ok(RawClaim {
-        state: row.try_get_unchecked(5)?,
-        token: LeaseToken::from_uuid(row.try_get_unchecked(6)?),
-        fingerprint: row.try_get_unchecked(7)?,
-        attempt: row.try_get_unchecked::<i32, _>(8)?.into(),
-        takeover: row.try_get_unchecked(9)?,
-        expired: row.try_get_unchecked(10)?,
-        remaining_ms: row.try_get_unchecked(11)?,
-        life_us: row.try_get_unchecked(15)?,
+        state: row.try_get_unchecked(3)?,
+        token: LeaseToken::from_uuid(row.try_get_unchecked(4)?),
+        fingerprint: row.try_get_unchecked(5)?,
+        attempt: row.try_get_unchecked::<i32, _>(6)?.into(),
+        takeover: row.try_get_unchecked(7)?,
+        expired: row.try_get_unchecked(8)?,
+        remaining_ms: row.try_get_unchecked(9)?,
+        life_us: row.try_get_unchecked(13)?,
         response: status
             .zip(head)
             .map(|(status, head)| (status.into(), head, body)),

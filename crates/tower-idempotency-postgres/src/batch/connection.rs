@@ -37,10 +37,15 @@ fn settings(word: &str, operation_timeout: Duration) -> String {
     .concat()
 }
 
+/// Keeps the planner from a cache of rows that were looked up: no row is looked up twice. Servers
+/// before 14 have none. It costs only a little, so that transactions go without this.
+const NO_CACHE: &str = "SELECT set_config('enable_memoize', 'off', false)
+    WHERE current_setting('enable_memoize', true) IS NOT NULL";
+
 /// Returns what is run once on a connection that nobody else gets.
 fn for_session(operation_timeout: Duration) -> String {
     let settings = settings("SET", operation_timeout);
-    format!("{settings} SET default_transaction_isolation = 'read committed'")
+    format!("{settings} SET default_transaction_isolation = 'read committed'; {NO_CACHE}")
 }
 
 /// Returns what begins a transaction where a pooler may give each another connection.

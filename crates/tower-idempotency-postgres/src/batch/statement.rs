@@ -295,10 +295,11 @@ impl<'a> Sorted<'a> {
     }
 
     fn read_ends(&self, summary: &PgRow, answers: &mut [Option<Answer>]) -> sqlx::Result<()> {
-        let number: i64 = summary.try_get_unchecked(3)?;
-        let all = usize::try_from(number).is_ok_and(|number| number == self.ends.len());
-        let changed: Option<Vec<i64>> = summary.try_get_unchecked(4)?;
-        let changed: HashSet<i64> = changed.unwrap_or_default().into_iter().collect();
+        let changed: Vec<i64> = summary.try_get_unchecked(2)?;
+        let all = changed.len() == self.ends.len();
+        // Which of them is asked only if not all were changed.
+        let changed = if all { Vec::new() } else { changed };
+        let changed: HashSet<i64> = changed.into_iter().collect();
         for (n, (place, _)) in (1..).zip(&self.ends) {
             answers[*place] = Some(Answer::Ended(all || changed.contains(&n)));
         }
@@ -314,12 +315,11 @@ enum Made {
 
 impl Made {
     fn read(summary: &PgRow, missing: usize) -> sqlx::Result<Self> {
-        let number: i64 = summary.try_get_unchecked(1)?;
-        if usize::try_from(number).is_ok_and(|number| number == missing) {
+        let tokens: Vec<Uuid> = summary.try_get_unchecked(1)?;
+        if tokens.len() == missing {
             return Ok(Self::All);
         }
-        let tokens: Option<Vec<Uuid>> = summary.try_get_unchecked(2)?;
-        Ok(Self::These(tokens.into_iter().flatten().collect()))
+        Ok(Self::These(tokens.into_iter().collect()))
     }
 
     fn contains(&self, token: LeaseToken) -> bool {

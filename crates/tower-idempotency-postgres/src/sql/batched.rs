@@ -121,13 +121,12 @@ const COMPLETIONS: &str = "
 updated AS (
     UPDATE /* schema. */idempotency_keys AS record
     SET state = 'completed', lease_expires_at = NULL, ended_at = /* now */,
-        expires_at = coalesce(/* now */ + kept * interval '1 millisecond', 'infinity'),
-        sweep_at = least(sweep_at,
-                         coalesce(/* now */ + kept * interval '1 millisecond', 'infinity')),
+        expires_at = until, sweep_at = least(sweep_at, until),
         steps = NULL, response_status = status,
         response_head = ($5::bytea[])[n], response_body = ($6::bytea[])[n]
     FROM (
-        SELECT place, kept, status, n
+        SELECT place, status, n,
+               coalesce(/* now */ + kept * interval '1 millisecond', 'infinity') AS until
         FROM (
             SELECT unnest($1::bytea[]) AS id, unnest($2::uuid[]) AS new_token,
                    unnest($3::bigint[]) AS kept, unnest($4::smallint[]) AS status,
@@ -152,52 +151,43 @@ const CLAIMS_PARAMETERS: usize = 10;
 pub(super) fn claims() -> String {
     format!(
         "\nWITH {CLAIMS}
-SELECT n, made.number, {MADE}, 0::bigint, NULL::bigint[], {FOUND}, relaxed
-FROM (SELECT count(*) AS number, array_agg(token) AS tokens,
+SELECT n, made, '{{}}'::bigint[], {FOUND}, relaxed
+FROM (SELECT {MADE} AS made,
              CASE WHEN $11::boolean THEN set_config('synchronous_commit', 'off', true) END
-                 AS relaxed
-      FROM inserted) AS made
+                 AS relaxed) AS done
 LEFT JOIN found ON true"
     )
 }
 
 /// Returns the text for ends only.
 pub(super) fn ends() -> String {
-    format!(
-        "\nWITH {ENDS}
-SELECT NULL::bigint, 0::bigint, NULL::uuid[], ended.number, {ENDED}
-FROM (SELECT count(*) AS number, array_agg(n) AS ns FROM {ANY_END}) AS ended"
-    )
+    format!("\nWITH {ENDS}\nSELECT NULL::bigint, '{{}}'::uuid[], {ENDED}")
 }
 
 /// Returns the text for both.
 pub(super) fn both() -> String {
-    claims_and(ENDS, ANY_END)
+    claims_and(ENDS, ENDED)
 }
 
 /// Returns the text for claims and completions.
 pub(super) fn claims_and_completions() -> String {
-    claims_and(COMPLETIONS, "updated")
+    claims_and(COMPLETIONS, "ARRAY(SELECT n FROM updated)")
 }
 
-/// What `ENDS` has changed.
-const ANY_END: &str = "(SELECT n FROM updated UNION ALL SELECT n FROM freed) AS changed";
-
-/// Which operations went well is said only if not all did.
-const MADE: &str = "CASE WHEN made.number < cardinality($1) THEN tokens END";
-const ENDED: &str = "CASE WHEN ended.number < cardinality($1) THEN ns END";
+/// The tokens of the claims that made their record.
+const MADE: &str = "ARRAY(SELECT token FROM inserted)";
+/// The places of the ends that changed their record.
+const ENDED: &str = "ARRAY(SELECT n FROM updated UNION ALL SELECT n FROM freed)";
 
 const FOUND: &str = "state, token, fingerprint, attempt, takeover, expired, remaining_ms,
        response_status, response_head, response_body, life_us";
 
-fn claims_and(ends: &str, changed: &str) -> String {
+fn claims_and(ends: &str, ended: &str) -> String {
     let ends = renumbered(ends, CLAIMS_PARAMETERS);
-    let ended = renumbered(ENDED, CLAIMS_PARAMETERS);
     format!(
         "\nWITH {CLAIMS},{ends}
-SELECT n, made.number, {MADE}, ended.number, {ended}, {FOUND}
-FROM (SELECT count(*) AS number, array_agg(token) AS tokens FROM inserted) AS made
-CROSS JOIN (SELECT count(*) AS number, array_agg(n) AS ns FROM {changed}) AS ended
+SELECT n, made, ended, {FOUND}
+FROM (SELECT {MADE} AS made, {ended} AS ended) AS done
 LEFT JOIN found ON true"
     )
 }

@@ -212,7 +212,13 @@ async fn assert_batches_look_up(postgres: &Postgres, store: &PostgresStore, when
     let looks =
         lines.matches("Index Cond: (id = ").count() + lines.matches("TID Cond: (ctid = ").count();
     assert_eq!(scans, looks, "{when}:\n{lines}");
-    for other_way in ["Seq Scan on idempotency_keys", "Bitmap", "Hash", "Merge"] {
+    for other_way in [
+        "Seq Scan on idempotency_keys",
+        "Bitmap",
+        "Hash",
+        "Merge",
+        "Memoize",
+    ] {
         assert!(!lines.contains(other_way), "{when}: {other_way}\n{lines}");
     }
     assert!(
