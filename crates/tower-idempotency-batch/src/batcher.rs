@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 use crate::{
     Backend, BatchError, Limits,
     lane::Lane,
-    queue::{Queue, Waiting},
+    queue::{Queue, Receiver, Waiting},
 };
 
 /// Runs operations in batches. See the [crate docs](crate).
@@ -61,8 +61,11 @@ impl<B: Backend> Batcher<B> {
     /// # Cancel safety
     ///
     /// Dropping the future takes the operation back, unless a batch has taken it: then it runs.
-    pub async fn run(&self, operation: B::Operation) -> Result<B::Answer, BatchError<B::Error>> {
-        self.submit(operation, usize::MAX).await
+    pub fn run(
+        &self,
+        operation: B::Operation,
+    ) -> impl Future<Output = Result<B::Answer, BatchError<B::Error>>> {
+        self.submit(operation, usize::MAX)
     }
 
     /// Runs an operation, unless as many are waiting as [`Limits::queued`] allows.
@@ -74,11 +77,11 @@ impl<B: Backend> Batcher<B> {
     /// # Cancel safety
     ///
     /// Dropping the future takes the operation back, unless a batch has taken it: then it runs.
-    pub async fn run_if_room(
+    pub fn run_if_room(
         &self,
         operation: B::Operation,
-    ) -> Result<B::Answer, BatchError<B::Error>> {
-        self.submit(operation, self.shared.limits.queued).await
+    ) -> impl Future<Output = Result<B::Answer, BatchError<B::Error>>> {
+        self.submit(operation, self.shared.limits.queued)
     }
 
     /// Takes out those connections that no lane uses at present and that are to be closed.
@@ -96,11 +99,29 @@ impl<B: Backend> Batcher<B> {
         WeakBatcher(Arc::downgrade(&self.shared))
     }
 
+    /// Each async function on the way would have places of its own for the operation, and callers
+    /// have the future on the heap: only this one waits.
     async fn submit(
         &self,
         operation: B::Operation,
         room: usize,
     ) -> Result<B::Answer, BatchError<B::Error>> {
+        let answered = self.enqueue(operation, room)?;
+        let mut caller = Caller {
+            shared: &self.shared,
+            is_answered: false,
+        };
+        let answer = answered.await;
+        caller.is_answered = true;
+        answer.unwrap_or(Err(BatchError::Interrupted))
+    }
+
+    /// Puts the operation where the next batch is taken from, and sees to it that there is one.
+    fn enqueue(
+        &self,
+        operation: B::Operation,
+        room: usize,
+    ) -> Result<Receiver<B>, BatchError<B::Error>> {
         let runtime = Handle::try_current().map_err(|_| BatchError::Interrupted)?;
         let (answer, answered) = oneshot::channel();
         let starts = {
@@ -115,13 +136,7 @@ impl<B: Backend> Batcher<B> {
             let lane = Lane::new(Arc::clone(&self.shared));
             runtime.spawn(lane.run());
         }
-        let mut caller = Caller {
-            shared: &self.shared,
-            is_answered: false,
-        };
-        let answer = answered.await;
-        caller.is_answered = true;
-        answer.unwrap_or(Err(BatchError::Interrupted))
+        Ok(answered)
     }
 }
 

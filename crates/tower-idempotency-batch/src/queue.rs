@@ -12,9 +12,14 @@ use crate::{Backend, BatchError, Limits};
 /// A batch that takes longer than this may be stuck: another lane begins without a crowd.
 const LONG: Duration = Duration::from_millis(5);
 
-/// The other end of the caller's answer.
-pub(crate) type Sender<B> =
-    oneshot::Sender<Result<<B as Backend>::Answer, BatchError<<B as Backend>::Error>>>;
+/// What the caller is told.
+type Told<B> = Result<<B as Backend>::Answer, BatchError<<B as Backend>::Error>>;
+
+/// Where the caller waits for it.
+pub(crate) type Receiver<B> = oneshot::Receiver<Told<B>>;
+
+/// The other end.
+pub(crate) type Sender<B> = oneshot::Sender<Told<B>>;
 
 /// An operation and whom its answer is for.
 pub(crate) struct Waiting<B: Backend> {
@@ -92,7 +97,7 @@ impl<B: Backend> Queue<B> {
         self.taken = Some(Instant::now());
         let at_most = self.waiting.len().min(limits.operations.max(1));
         let mut batch: Vec<Waiting<B>> = Vec::with_capacity(at_most);
-        let mut keys = HashSet::new();
+        let mut keys = HashSet::with_capacity(at_most);
         let mut later = Vec::new();
         let mut bytes = 0_usize;
         while batch.len() < at_most

@@ -26,14 +26,20 @@ pub(crate) enum Found {
 /// Claims the key: one statement, and a second one only for records whose time is over.
 ///
 /// With batches, the statements are shared; without, they have a connection of the pool.
+///
+/// Whatever the usual way does not come by is in a box: every request has this future on the heap.
 pub(crate) async fn claim(
     shared: &Shared,
     request: &Arc<ClaimRequest>,
 ) -> sqlx::Result<Claim<Attempt>> {
-    let mut way = match &shared.batches {
-        Some(batches) => return claim_by(&mut Way::Batches(batches), shared, request).await,
-        None => Way::Alone(shared.begin().await?),
-    };
+    match &shared.batches {
+        Some(batches) => claim_by(&mut Way::Batches(batches), shared, request).await,
+        None => Box::pin(claim_alone(shared, request)).await,
+    }
+}
+
+async fn claim_alone(shared: &Shared, request: &Arc<ClaimRequest>) -> sqlx::Result<Claim<Attempt>> {
+    let mut way = Way::Alone(shared.begin().await?);
     let claim = claim_by(&mut way, shared, request).await;
     match way {
         Way::Alone(connection) => connection.finish(claim).await,
@@ -57,7 +63,7 @@ impl Way<'_> {
             Self::Batches(batches) => batches.claim(request, !shared.sql.relaxed_claims).await,
             Self::Alone(connection) => {
                 let query = shared.query(&shared.sql.claim);
-                find_or_insert(connection, query, request).await
+                Box::pin(find_or_insert(connection, query, request)).await
             }
         }
     }
@@ -95,7 +101,8 @@ async fn claim_by(
             Judgement::Answer(claim) => return Ok(claim),
             Judgement::TakeOver { seen, because } => (seen, because),
         };
-        if let Some(attempt) = way.take_over(shared, request, seen, because).await? {
+        let take_over = Box::pin(way.take_over(shared, request, seen, because));
+        if let Some(attempt) = take_over.await? {
             return Ok(Claim::Acquired(attempt));
         }
     }

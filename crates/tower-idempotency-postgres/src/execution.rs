@@ -144,6 +144,11 @@ impl PostgresExecution {
         if self.owner.end_in_batch(complete).await? {
             return Ok(Settled::Applied);
         }
+        // In a box, as what is below: every request has the future of the usual way on the heap.
+        Box::pin(self.complete_alone(completed)).await
+    }
+
+    async fn complete_alone(&self, completed: &Completed) -> sqlx::Result<Settled> {
         let complete = self.owner.query(&self.owner.shared.sql.complete);
         let changed = self
             .owner
@@ -163,6 +168,10 @@ impl PostgresExecution {
         if self.owner.end_in_batch(change).await? {
             return Ok(Settled::Applied);
         }
+        Box::pin(self.release_alone(release)).await
+    }
+
+    async fn release_alone(&self, release: &Release) -> sqlx::Result<Settled> {
         let sql = &self.owner.shared.sql;
         let query = match release {
             Release::Failed(failure) => self
@@ -221,25 +230,21 @@ impl Execution for PostgresExecution {
     }
 
     async fn standing(&mut self) -> Result<Standing, StoreError> {
-        self.owner.shared.bounded(|| self.owner.standing()).await
+        Box::pin(self.owner.shared.bounded(|| self.owner.standing())).await
     }
 
     async fn renew(&mut self) -> Result<Renewal, StoreError> {
-        self.owner.shared.bounded(|| self.renew_once()).await
+        Box::pin(self.owner.shared.bounded(|| self.renew_once())).await
     }
 
     async fn complete(&mut self, completed: &Completed) -> Result<Settled, StoreError> {
         let completed = Arc::new(completed.clone());
-        self.owner
-            .shared
-            .bounded(|| self.complete_once(&completed))
-            .await
+        let complete = || self.complete_once(&completed);
+        Box::pin(self.owner.shared.bounded(complete)).await
     }
 
     async fn release(&mut self, release: &Release) -> Result<Settled, StoreError> {
-        self.owner
-            .shared
-            .bounded(|| self.release_once(release))
-            .await
+        let release = || self.release_once(release);
+        Box::pin(self.owner.shared.bounded(release)).await
     }
 }

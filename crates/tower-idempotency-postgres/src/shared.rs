@@ -60,7 +60,8 @@ impl Shared {
                     Err(error) if error::is_passing(&error) && tried + 1 < tries_for(&error) => {
                         tried += 1;
                         tracing::debug!(tried, "a statement is tried again");
-                        sleep(pause(tried)).await;
+                        // Rarely, so not within the future that every request has on the heap.
+                        Box::pin(sleep(pause(tried))).await;
                     }
                     result => return result.map_err(error::store_error),
                 }

@@ -205,7 +205,7 @@ impl Store for PostgresStore {
     }
 
     async fn lookup(&self, id: &RecordId) -> Result<Option<Record>, StoreError> {
-        self.shared.bounded(|| self.lookup_once(id)).await
+        Box::pin(self.shared.bounded(|| self.lookup_once(id))).await
     }
 
     async fn list(&self, page: &ListPage) -> Result<Vec<RecordInfo>, StoreError> {

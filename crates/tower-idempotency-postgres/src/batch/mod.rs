@@ -12,6 +12,7 @@ mod statement;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use sqlx::PgPool;
 use tower_idempotency_batch::{Batcher, Limits};
 use tower_idempotency_core::{Attempt, ClaimRequest, LeaseToken, Takeable};
@@ -57,56 +58,49 @@ impl Batches {
     }
 
     /// Reads the record, or makes one; `durable` says that a crash of the server must not undo it.
-    pub(crate) async fn claim(
+    pub(crate) fn claim(
         &self,
         request: &Arc<ClaimRequest>,
         durable: bool,
-    ) -> sqlx::Result<Found> {
+    ) -> impl Future<Output = sqlx::Result<Found>> {
         let claim = Operation::Claim {
             request: Arc::clone(request),
             durable,
         };
-        match self.batcher().run_if_room(claim).await.map_err(of_batch)? {
+        let answer = self.batcher().run_if_room(claim);
+        answer.map(|answer| match answer.map_err(of_batch)? {
             Answer::Claimed(found) => found,
             Answer::TakenOver(_) | Answer::Ended(_) => Err(misplaced()),
-        }
+        })
     }
 
     /// Puts a new execution in the place of the one that was seen.
-    pub(crate) async fn take_over(
+    pub(crate) fn take_over(
         &self,
         request: &Arc<ClaimRequest>,
         seen: LeaseToken,
         because: Takeable,
-    ) -> sqlx::Result<Option<Attempt>> {
+    ) -> impl Future<Output = sqlx::Result<Option<Attempt>>> {
         let take_over = Operation::TakeOver {
             request: Arc::clone(request),
             seen,
             because,
         };
-        match self
-            .batcher()
-            .run_if_room(take_over)
-            .await
-            .map_err(of_batch)?
-        {
+        let answer = self.batcher().run_if_room(take_over);
+        answer.map(|answer| match answer.map_err(of_batch)? {
             Answer::TakenOver(attempt) => Ok(attempt),
             Answer::Claimed(_) | Answer::Ended(_) => Err(misplaced()),
-        }
+        })
     }
 
     /// Changes the record; returns whether it did. If not, it is another's, or somebody holds it.
-    pub(crate) async fn end(&self, end: End) -> sqlx::Result<bool> {
+    pub(crate) fn end(&self, end: End) -> impl Future<Output = sqlx::Result<bool>> {
         // Never refused: there are no more of these than there are executions.
-        match self
-            .batcher()
-            .run(Operation::End(end))
-            .await
-            .map_err(of_batch)?
-        {
+        let answer = self.batcher().run(Operation::End(end));
+        answer.map(|answer| match answer.map_err(of_batch)? {
             Answer::Ended(changed) => Ok(changed),
             Answer::Claimed(_) | Answer::TakenOver(_) => Err(misplaced()),
-        }
+        })
     }
 }
 

@@ -13,6 +13,7 @@ mod migrations;
 mod package;
 mod plans;
 mod pooler;
+mod sizes;
 mod support;
 mod table;
 mod transactional;

@@ -24,10 +24,11 @@ use crate::Idempotency;
 /// What something came to that may have panicked.
 type Caught<T> = std::thread::Result<T>;
 
+/// What a handler's work came to.
+type Worked<B, E> = Option<Caught<Result<Captured<B>, E>>>;
+
 impl<S, St: Store> Job<S, St> {
     /// Runs the handler under the lease and settles the execution before it answers.
-    ///
-    /// The request is kept for another run only if there may be one.
     pub(super) async fn execute<ReqBody, B>(
         &mut self,
         mut execution: St::Execution,
@@ -41,14 +42,9 @@ impl<S, St: Store> Job<S, St> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Send,
     {
-        let mut request = if may_run_again {
-            self.request.clone()
-        } else {
-            std::mem::take(&mut self.request)
-        };
-        let handle = self.prepare(request.extensions_mut(), &mut execution);
+        let (work, handle) = self.begin(&mut execution, may_run_again);
         let ended = {
-            let work = pin!(self.call(request));
+            let work = pin!(work);
             let heartbeat = Heartbeat {
                 id: self.claim.id,
                 lease: self.claim.lease,
@@ -71,6 +67,32 @@ impl<S, St: Store> Job<S, St> {
         settling.settle(ended).await
     }
 
+    /// Calls the handler, and returns the handle that it is given.
+    ///
+    /// The request is kept for another run only if there may be one. It is handled here and not in
+    /// the future, which would keep a place for it to the end.
+    fn begin<ReqBody, B>(
+        &mut self,
+        execution: &mut St::Execution,
+        may_run_again: bool,
+    ) -> (
+        impl Future<Output = Worked<B, S::Error>> + use<S, St, ReqBody, B>,
+        Idempotency,
+    )
+    where
+        S: Service<Request<ReqBody>, Response = Response<B>>,
+        ReqBody: From<Bytes>,
+        B: Body<Data = Bytes>,
+    {
+        let mut request = if may_run_again {
+            self.request.clone()
+        } else {
+            std::mem::take(&mut self.request)
+        };
+        let handle = self.prepare(request.extensions_mut(), execution);
+        (self.call(request), handle)
+    }
+
     /// Calls the handler and captures its response; `None` and `Some(Err)` say that it panicked,
     /// which must not take the lease with it: the key is given up at once instead.
     ///
@@ -78,7 +100,7 @@ impl<S, St: Store> Job<S, St> {
     fn call<ReqBody, B>(
         &mut self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Option<Caught<Result<Captured<B>, S::Error>>>> + use<S, St, ReqBody, B>
+    ) -> impl Future<Output = Worked<B, S::Error>> + use<S, St, ReqBody, B>
     where
         S: Service<Request<ReqBody>, Response = Response<B>>,
         ReqBody: From<Bytes>,

@@ -31,7 +31,18 @@ impl Heartbeat<'_> {
             output = &mut work => return output,
             () = self.moved() => {}
         }
-        let mut pause = (self.lease / 3).saturating_sub(begun.elapsed());
+        // In a box: most requests are answered before, and have this future on the heap.
+        let rest = (self.lease / 3).saturating_sub(begun.elapsed());
+        Box::pin(self.renew_during(rest, execution, work)).await
+    }
+
+    /// Renews the lease for the first time after `pause`.
+    async fn renew_during<E: Execution, T>(
+        &self,
+        mut pause: Duration,
+        execution: &mut E,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> T {
         loop {
             tokio::select! {
                 biased;

@@ -66,12 +66,16 @@ pub(crate) struct Guarded<S, St> {
 }
 
 impl<S, St> Guarded<S, St> {
-    pub(crate) async fn run<ReqBody, B>(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async function has two places for each of its arguments"
+    )]
+    pub(crate) fn run<ReqBody, B>(
         mut self,
         parts: Parts,
         body: ReqBody,
         key: Option<IdempotencyKey>,
-    ) -> Result<Response<ResponseBody<B>>, S::Error>
+    ) -> impl Future<Output = Result<Response<ResponseBody<B>>, S::Error>> + Send
     where
         S: Service<Request<ReqBody>, Response = Response<B>> + Send + 'static,
         S::Future: Send,
@@ -82,47 +86,50 @@ impl<S, St> Guarded<S, St> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Send,
     {
-        let body = match read::read(&self.shared, body).await {
-            Ok(body) => body,
-            Err(problem) => return Ok(self.shared.refuse(&problem)),
-        };
-        let key = match key.map_or_else(|| self.find_key(&parts, &body), |key| Ok(Some(key))) {
-            Ok(Some(key)) => key,
-            Ok(None) => {
-                let request = Request::from_parts(parts, ReqBody::from(body));
-                return Ok(self.inner.call(request).await?.map(ResponseBody::inner));
+        async move {
+            let body = match read::read(&self.shared, body).await {
+                Ok(body) => body,
+                Err(problem) => return Ok(self.shared.refuse(&problem)),
+            };
+            let key = match key.map_or_else(|| self.find_key(&parts, &body), |key| Ok(Some(key))) {
+                Ok(Some(key)) => key,
+                Ok(None) => {
+                    let request = Request::from_parts(parts, ReqBody::from(body));
+                    let passed = Box::pin(self.inner.call(request)).await?;
+                    return Ok(passed.map(ResponseBody::inner));
+                }
+                Err(problem) => return Ok(self.shared.refuse(&problem)),
+            };
+            let mut claim = match claim_request(&self.shared, key, &parts, &body) {
+                Ok(claim) => claim,
+                Err(problem) => return Ok(self.shared.refuse(&problem)),
+            };
+            let mut life = None;
+            if let Some(issued) = &self.shared.settings.issued {
+                match Box::pin(issued::admit(&self.shared, issued, &mut claim, &parts)).await {
+                    ControlFlow::Continue(remaining) => life = Some(remaining),
+                    ControlFlow::Break(response) => return Ok(response),
+                }
+            } else if let Some(response) = replay::cached(&self.shared, &claim) {
+                return Ok(response);
             }
-            Err(problem) => return Ok(self.shared.refuse(&problem)),
-        };
-        let mut claim = match claim_request(&self.shared, key, &parts, &body) {
-            Ok(claim) => claim,
-            Err(problem) => return Ok(self.shared.refuse(&problem)),
-        };
-        let mut life = None;
-        if let Some(issued) = &self.shared.settings.issued {
-            match Box::pin(issued::admit(&self.shared, issued, &mut claim, &parts)).await {
-                ControlFlow::Continue(remaining) => life = Some(remaining),
-                ControlFlow::Break(response) => return Ok(response),
+            sweep::begin(&self.shared);
+            let shared = Arc::clone(&self.shared);
+            let in_task = InTask::default();
+            let job = Box::new(Job {
+                guarded: self,
+                claim,
+                life,
+                request: Request::from_parts(parts, body),
+                in_task: in_task.clone(),
+            });
+            let first_renewal = shared.settings.lease / 3;
+            let (tracker, watch) = (&shared.runtime.tracker, &shared.watch);
+            let job = Box::pin(job.run::<ReqBody, B>());
+            match Attended::new(job, in_task, tracker, watch, first_renewal).await {
+                Ok(answer) => answer,
+                Err(Stopped) => Ok(shared.refuse(&shared.problem(ProblemCode::HandlerPanicked))),
             }
-        } else if let Some(response) = replay::cached(&self.shared, &claim) {
-            return Ok(response);
-        }
-        sweep::begin(&self.shared);
-        let shared = Arc::clone(&self.shared);
-        let in_task = InTask::default();
-        let job = Box::new(Job {
-            guarded: self,
-            claim,
-            life,
-            request: Request::from_parts(parts, body),
-            in_task: in_task.clone(),
-        });
-        let first_renewal = shared.settings.lease / 3;
-        let (tracker, watch) = (&shared.runtime.tracker, &shared.watch);
-        let job = Box::pin(job.run::<ReqBody, B>());
-        match Attended::new(job, in_task, tracker, watch, first_renewal).await {
-            Ok(answer) => answer,
-            Err(Stopped) => Ok(shared.refuse(&shared.problem(ProblemCode::HandlerPanicked))),
         }
     }
 

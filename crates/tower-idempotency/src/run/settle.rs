@@ -98,7 +98,11 @@ impl<St: Store> Settling<'_, St> {
                 (verdict, Ok(Captured::whole(response)))
             }
         };
-        let settledness = self.carry_out(verdict).await;
+        let settledness = match verdict {
+            Verdict::Keep(completed) => self.keep(completed).await,
+            Verdict::Release(release) => Box::pin(self.release(release)).await,
+        };
+        shared.runtime.wakers.wake(&id);
         if may_run_again && matches!(settledness, Settledness::Conflict(_)) {
             return Ok(Executed::RunAgain);
         }
@@ -113,16 +117,6 @@ impl<St: Store> Settling<'_, St> {
             Settledness::Stale => superseded(shared, id).await,
             settledness => answer(shared, settledness, captured),
         }))
-    }
-
-    async fn carry_out(self: Box<Self>, verdict: Verdict) -> Settledness {
-        let (shared, id) = (self.shared, self.id);
-        let settledness = match verdict {
-            Verdict::Keep(completed) => self.keep(completed).await,
-            Verdict::Release(release) => self.release(release).await,
-        };
-        shared.runtime.wakers.wake(&id);
-        settledness
     }
 
     async fn keep(mut self: Box<Self>, completed: Completed) -> Settledness {
