@@ -56,7 +56,7 @@ pub use crate::{
     },
     lease::{Attempt, LeaseToken},
     policy::{CrashPolicy, Retention},
-    raw::{Judgement, RawClaim, RawRecord, Takeable, unresolved},
+    raw::{Judgement, RawClaim, RawRecord, RawResponse, Takeable, unresolved},
     record::{Failure, FailureCategory, Record, RecordInfo, RecordState},
     response::StoredResponse,
     scope::{RecordId, Scope},

@@ -1,6 +1,9 @@
 //! Records as the columns of a database hold them, for stores that are written in SQL.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -22,12 +25,12 @@ use crate::{
     reason = "stores build it column by column and must fill every one"
 )]
 pub struct RawClaim {
-    /// The state's word.
-    pub state: String,
+    /// The state's word; see [`state_word`](Self::state_word).
+    pub state: Cow<'static, str>,
     /// The token of the present or last execution.
     pub token: LeaseToken,
-    /// The fingerprint's bytes.
-    pub fingerprint: Vec<u8>,
+    /// The fingerprint; `None` if its bytes are none that a store writes.
+    pub fingerprint: Option<Fingerprint>,
     /// The number of executions.
     pub attempt: i64,
     /// Whether the present execution took the key over.
@@ -38,8 +41,37 @@ pub struct RawClaim {
     pub remaining_ms: i64,
     /// How long the record itself still lives, in microseconds; `None` for ever.
     pub life_us: Option<i64>,
-    /// The kept response: status, head and body.
-    pub response: Option<(i64, Vec<u8>, Option<Vec<u8>>)>,
+    /// The kept response.
+    pub response: Option<RawResponse>,
+}
+
+/// The columns of a kept response, in one piece of memory: replays are made of them.
+#[derive(Clone, Debug)]
+pub struct RawResponse {
+    status: i64,
+    head: Bytes,
+    body: Option<Bytes>,
+}
+
+impl RawResponse {
+    /// Copies the columns; `body` is `None` for a tombstone.
+    #[must_use]
+    pub fn copy_of(status: i64, head: &[u8], body: Option<&[u8]>) -> Self {
+        let mut bytes = Vec::with_capacity(head.len() + body.map_or(0, <[u8]>::len));
+        bytes.extend_from_slice(head);
+        bytes.extend_from_slice(body.unwrap_or_default());
+        let mut bytes = Bytes::from(bytes);
+        Self {
+            status,
+            head: bytes.split_to(head.len()),
+            body: body.map(|_| bytes),
+        }
+    }
+
+    fn decode(self) -> Result<StoredResponse, StoreError> {
+        let status = u16::try_from(self.status).map_err(unreadable)?;
+        StoredResponse::decode_shared(status, self.head, self.body)
+    }
 }
 
 /// What a claim has to do.
@@ -83,6 +115,15 @@ impl Takeable {
 }
 
 impl RawClaim {
+    /// Takes the word of a state out of a row, without a copy if it is one that a store writes.
+    #[must_use]
+    pub fn state_word(text: &str) -> Cow<'static, str> {
+        RecordState::from_word(text).map_or_else(
+            || Cow::Owned(text.to_owned()),
+            |state| Cow::Borrowed(state.as_str()),
+        )
+    }
+
     /// Judges a claim, in the order that the contract of
     /// [`Store::claim`](crate::Store::claim) gives.
     ///
@@ -108,14 +149,12 @@ impl RawClaim {
                 Judgement::Answer(Claim::Exhausted)
             });
         }
-        if !request
-            .fingerprint
-            .matches(&parse_fingerprint(&self.fingerprint)?)
-        {
+        let fingerprint = self.fingerprint.ok_or_else(no_fingerprint)?;
+        if !request.fingerprint.matches(&fingerprint) {
             return Ok(Judgement::Answer(Claim::Mismatch));
         }
         if state == RecordState::Completed {
-            let response = parse_response(self.response)?;
+            let response = self.response.ok_or_else(no_response)?.decode()?;
             let replay = Replay::new(response, self.life_us.map(parse_life));
             return Ok(Judgement::Answer(Claim::Completed(replay)));
         }
@@ -226,24 +265,18 @@ impl RawRecord {
         head: Option<Vec<u8>>,
         body: Option<Vec<u8>>,
     ) -> Result<Record, StoreError> {
-        let response = self.status.zip(head);
-        let response = response
-            .map(|(status, head)| parse_response(Some((status, head, body))))
-            .transpose()?;
+        let response = self.status.zip(head).map(|(status, head)| RawResponse {
+            status,
+            head: head.into(),
+            body: body.map(Bytes::from),
+        });
+        let response = response.map(RawResponse::decode).transpose()?;
         Ok(Record::new(self.into_info()?, response))
     }
 }
 
-/// Reads the word of a state.
-fn parse_state(state: &str) -> Result<RecordState, StoreError> {
-    [
-        RecordState::InProgress,
-        RecordState::Completed,
-        RecordState::Failed,
-    ]
-    .into_iter()
-    .find(|known| known.as_str() == state)
-    .ok_or_else(|| unreadable("unknown state of a record"))
+fn parse_state(word: &str) -> Result<RecordState, StoreError> {
+    RecordState::from_word(word).ok_or_else(|| unreadable("unknown state of a record"))
 }
 
 fn parse_attempt(attempt: i64) -> Result<u32, StoreError> {
@@ -251,16 +284,15 @@ fn parse_attempt(attempt: i64) -> Result<u32, StoreError> {
 }
 
 fn parse_fingerprint(bytes: &[u8]) -> Result<Fingerprint, StoreError> {
-    Fingerprint::from_bytes(bytes).ok_or_else(|| unreadable("not the bytes of a fingerprint"))
+    Fingerprint::from_bytes(bytes).ok_or_else(no_fingerprint)
 }
 
-fn parse_response(
-    response: Option<(i64, Vec<u8>, Option<Vec<u8>>)>,
-) -> Result<StoredResponse, StoreError> {
-    let (status, head, body) =
-        response.ok_or_else(|| unreadable("a completed record has no response"))?;
-    let status = u16::try_from(status).map_err(unreadable)?;
-    StoredResponse::decode(status, &head, body.map(Bytes::from))
+fn no_fingerprint() -> StoreError {
+    unreadable("not the bytes of a fingerprint")
+}
+
+fn no_response() -> StoreError {
+    unreadable("a completed record has no response")
 }
 
 /// Reads the life of a record that has not expired: a rest too short to be counted is one.

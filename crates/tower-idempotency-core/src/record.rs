@@ -87,6 +87,14 @@ impl RecordState {
             Self::Failed => "failed",
         }
     }
+
+    /// Finds the state that stores and tools use `word` for.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::InProgress, Self::Completed, Self::Failed]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+    }
 }
 
 /// Why an execution failed, kept for inspection.

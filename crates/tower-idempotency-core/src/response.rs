@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::{StoreError, StoreErrorKind};
@@ -113,6 +113,15 @@ impl StoredResponse {
     /// [`StoreErrorKind::Unreadable`] if the status or the head is not what [`head`](Self::head)
     /// of this or an earlier version wrote.
     pub fn decode(status: u16, head: &[u8], body: Option<Bytes>) -> Result<Self, StoreError> {
+        Self::decode_shared(status, Bytes::copy_from_slice(head), body)
+    }
+
+    /// As [`decode`](Self::decode); the headers' values are not copied out of `head`.
+    pub(crate) fn decode_shared(
+        status: u16,
+        head: Bytes,
+        body: Option<Bytes>,
+    ) -> Result<Self, StoreError> {
         let status = StatusCode::from_u16(status).map_err(unreadable)?;
         let headers = decode_head(head)?;
         Ok(Self {
@@ -201,31 +210,35 @@ fn push_counted(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn decode_head(head: &[u8]) -> Result<Arc<[(HeaderName, HeaderValue)]>, StoreError> {
-    let Some((&[HEAD_VERSION, a, b, c, d], mut rest)) = head.split_first_chunk::<5>() else {
+fn decode_head(mut head: Bytes) -> Result<Arc<[(HeaderName, HeaderValue)]>, StoreError> {
+    let Some(&[HEAD_VERSION, a, b, c, d]) = head.first_chunk() else {
         return Err(unreadable("unknown version of a stored header list"));
     };
+    head.advance(5);
     let count = u32::from_be_bytes([a, b, c, d]);
     let mut headers = Vec::with_capacity(count.min(64) as usize);
     for _ in 0..count {
-        let name = HeaderName::from_bytes(take_counted(&mut rest)?).map_err(unreadable)?;
-        let value = HeaderValue::from_bytes(take_counted(&mut rest)?).map_err(unreadable)?;
+        let name = take_counted(&mut head)?;
+        let name = HeaderName::from_bytes(&name).map_err(unreadable)?;
+        let value = take_counted(&mut head)?;
+        let value = HeaderValue::from_maybe_shared(value).map_err(unreadable)?;
         headers.push((name, value));
     }
-    if rest.is_empty() {
+    if head.is_empty() {
         Ok(headers.into())
     } else {
         Err(unreadable("a stored header list is too long"))
     }
 }
 
-fn take_counted<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], StoreError> {
+fn take_counted(head: &mut Bytes) -> Result<Bytes, StoreError> {
     let cut = || unreadable("a stored header list is cut off");
-    let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(unreadable)?;
-    let (bytes, tail) = tail.split_at_checked(length).ok_or_else(cut)?;
-    *rest = tail;
-    Ok(bytes)
+    let length = head.try_get_u32().map_err(|_| cut())?;
+    let length = usize::try_from(length).map_err(unreadable)?;
+    if length > head.len() {
+        return Err(cut());
+    }
+    Ok(head.split_to(length))
 }
 
 fn unreadable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

@@ -2,50 +2,55 @@
 
 use sqlx::{Row, postgres::PgRow};
 use tower_idempotency_core::{
-    Attempt, LeaseToken, RawClaim, RawRecord, Record, RecordId, RecordInfo, StoreError,
+    Attempt, Fingerprint, LeaseToken, RawClaim, RawRecord, RawResponse, Record, RecordId,
+    RecordInfo, StoreError,
 };
 
 /// Reads what a claim found; `None` if it made the record.
+///
+/// The row can be an answer in text, so bytes are not borrowed from it.
 pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<RawClaim>> {
     let Some(state) = row.try_get("state")? else {
         return Ok(None);
     };
     let status: Option<i16> = row.try_get("response_status")?;
     let head: Option<Vec<u8>> = row.try_get("response_head")?;
-    let body = row.try_get("response_body")?;
+    let body: Option<Vec<u8>> = row.try_get("response_body")?;
+    let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
     Ok(Some(RawClaim {
-        state,
+        state: RawClaim::state_word(state),
         token: LeaseToken::from_uuid(row.try_get("token")?),
-        fingerprint: row.try_get("fingerprint")?,
+        fingerprint: Fingerprint::from_bytes(&fingerprint),
         attempt: row.try_get::<i32, _>("attempt")?.into(),
         takeover: row.try_get("takeover")?,
         expired: row.try_get("expired")?,
         remaining_ms: row.try_get("remaining_ms")?,
         life_us: row.try_get("life_us")?,
-        response: status
-            .zip(head)
-            .map(|(status, head)| (status.into(), head, body)),
+        response: response(status, head.as_deref(), body.as_deref()),
     }))
 }
 
 /// Reads a record that a batch of claims found, by place: it is done for every replay.
 pub(crate) fn found(row: &PgRow) -> sqlx::Result<RawClaim> {
     let status: Option<i16> = row.try_get_unchecked(10)?;
-    let head: Option<Vec<u8>> = row.try_get_unchecked(11)?;
+    let head: Option<&[u8]> = row.try_get_unchecked(11)?;
     let body = row.try_get_unchecked(12)?;
     Ok(RawClaim {
-        state: row.try_get_unchecked(3)?,
+        state: RawClaim::state_word(row.try_get_unchecked(3)?),
         token: LeaseToken::from_uuid(row.try_get_unchecked(4)?),
-        fingerprint: row.try_get_unchecked(5)?,
+        fingerprint: Fingerprint::from_bytes(row.try_get_unchecked(5)?),
         attempt: row.try_get_unchecked::<i32, _>(6)?.into(),
         takeover: row.try_get_unchecked(7)?,
         expired: row.try_get_unchecked(8)?,
         remaining_ms: row.try_get_unchecked(9)?,
         life_us: row.try_get_unchecked(13)?,
-        response: status
-            .zip(head)
-            .map(|(status, head)| (status.into(), head, body)),
+        response: response(status, head, body),
     })
+}
+
+fn response(status: Option<i16>, head: Option<&[u8]>, body: Option<&[u8]>) -> Option<RawResponse> {
+    let (status, head) = status.zip(head)?;
+    Some(RawResponse::copy_of(status.into(), head, body))
 }
 
 /// Reads the attempt that a takeover began.

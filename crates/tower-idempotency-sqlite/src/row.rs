@@ -2,28 +2,31 @@
 
 use sqlx::{Row, sqlite::SqliteRow};
 use tower_idempotency_core::{
-    Attempt, LeaseToken, RawClaim, RawRecord, Record, RecordInfo, StoreError,
+    Attempt, Fingerprint, LeaseToken, RawClaim, RawRecord, RawResponse, Record, RecordInfo,
+    StoreError,
 };
 
 /// Reads what a claim found.
 pub(crate) fn claim(row: &SqliteRow) -> sqlx::Result<RawClaim> {
-    let token: Vec<u8> = row.try_get("token")?;
+    let token: &[u8] = row.try_get("token")?;
     let token = token.try_into();
     let token = token.map_err(|_| sqlx::Error::Decode("a token has 16 bytes".into()))?;
     let status: Option<i64> = row.try_get("response_status")?;
-    let head: Option<Vec<u8>> = row.try_get("response_head")?;
+    let head: Option<&[u8]> = row.try_get("response_head")?;
     let body = row.try_get("response_body")?;
     let life: Option<i64> = row.try_get("life_ms")?;
     Ok(RawClaim {
-        state: row.try_get("state")?,
+        state: RawClaim::state_word(row.try_get("state")?),
         token: LeaseToken::from_bytes(token),
-        fingerprint: row.try_get("fingerprint")?,
+        fingerprint: Fingerprint::from_bytes(row.try_get("fingerprint")?),
         attempt: row.try_get("attempt")?,
         takeover: row.try_get("takeover")?,
         expired: row.try_get("expired")?,
         remaining_ms: row.try_get("remaining_ms")?,
         life_us: life.map(|ms| ms.saturating_mul(1_000)),
-        response: status.zip(head).map(|(status, head)| (status, head, body)),
+        response: status
+            .zip(head)
+            .map(|(status, head)| RawResponse::copy_of(status, head, body)),
     })
 }
 

@@ -333,9 +333,9 @@ impl Made {
 /// Describes the record that a claim has just made, to other claims of the same key.
 fn as_made(claim: &ClaimRequest) -> RawClaim {
     RawClaim {
-        state: RecordState::InProgress.as_str().to_owned(),
+        state: RecordState::InProgress.as_str().into(),
         token: claim.token,
-        fingerprint: claim.fingerprint.to_bytes().to_vec(),
+        fingerprint: Some(claim.fingerprint),
         attempt: 1,
         takeover: false,
         expired: false,

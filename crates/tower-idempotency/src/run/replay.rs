@@ -86,7 +86,8 @@ fn marked_headers(settings: &Settings, stored: &StoredResponse) -> HeaderMap {
 }
 
 fn headers(settings: &Settings, stored: &StoredResponse) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(stored.headers().len() + 2);
+    // With room for two marks and the server's length: a map that grows is built anew.
+    let mut headers = HeaderMap::with_capacity(stored.headers().len() + 3);
     for (name, value) in stored.headers() {
         if settings.replayed_headers.keeps(name) {
             headers.append(name, value.clone());
