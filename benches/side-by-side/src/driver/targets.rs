@@ -74,7 +74,7 @@ pub(crate) fn all(results: &Results) -> Vec<Target> {
     targets.push(postgres_cpu(results));
     targets.extend(unkeyed(results));
     targets.extend(memory(results));
-    targets.push(least("growth-50-million", 0.8, growth(results)));
+    targets.extend(growth(results));
     targets
 }
 
@@ -191,12 +191,22 @@ fn against_peers(results: &Results, value: fn(&Round) -> f64) -> Vec<f64> {
     peers.map(ratio).collect()
 }
 
-fn growth(results: &Results) -> Option<f64> {
-    let of = |millions: f64| {
+/// Large tables, a while after a checkpoint and right after it, and while they are swept.
+fn growth(results: &Results) -> [Target; 3] {
+    let find = |millions: f64| {
         let is_it = |point: &&Point| (point.millions - millions).abs() < 0.001;
-        Some(results.growth.iter().find(is_it)?.quiet.rate)
+        results.growth.iter().find(is_it)
     };
-    Some(of(50.0)? / of(0.0)?)
+    let (large, empty) = (find(50.0), find(0.0));
+    let against = |rate: fn(&Point) -> Option<f64>| Some(rate(large?)? / rate(empty?)?);
+    let settled = against(|point| Some(point.settled.as_ref()?.rate));
+    let quiet = against(|point| Some(point.quiet.rate));
+    let sweeping = large.and_then(|point| Some(point.sweeping.as_ref()?.p99 / point.quiet.p99));
+    [
+        least("growth-50-million", 0.8, settled),
+        least("growth-50-million-after-checkpoint", 0.8, quiet),
+        most("p99-while-sweeping-50-million", 2.0, sweeping),
+    ]
 }
 
 fn ratio(

@@ -146,6 +146,7 @@ fn settled_turn(
     let Some(settle) = arguments.settle() else {
         return Ok(None);
     };
+    database.defer_checkpoints()?;
     database.checkpoint()?;
     describe("settling", &turn(server, database, settle)?);
     let round = turn(server, database, arguments.time())?;

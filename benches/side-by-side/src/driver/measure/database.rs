@@ -134,6 +134,12 @@ impl Database {
         self.run("CHECKPOINT")
     }
 
+    /// Lets a long turn write as much log as it will without a checkpoint.
+    pub(crate) fn defer_checkpoints(&mut self) -> Result<()> {
+        self.run("ALTER SYSTEM SET max_wal_size = '40GB'")?;
+        self.run("SELECT pg_reload_conf()")
+    }
+
     /// Returns the position of the log in bytes, and of the last checkpoint.
     pub(crate) fn position(&mut self) -> Result<(u64, String)> {
         let sql = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, \
