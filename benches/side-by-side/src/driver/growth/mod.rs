@@ -146,11 +146,12 @@ fn settled_turn(
     let Some(settle) = arguments.settle() else {
         return Ok(None);
     };
-    database.defer_checkpoints()?;
+    database.defer_checkpoints(true)?;
     database.checkpoint()?;
     describe("settling", &turn(server, database, settle)?);
     let round = turn(server, database, arguments.time())?;
     describe("settled", &round);
+    database.defer_checkpoints(false)?;
     Ok(Some(round))
 }
 

@@ -134,9 +134,13 @@ impl Database {
         self.run("CHECKPOINT")
     }
 
-    /// Lets a long turn write as much log as it will without a checkpoint.
-    pub(crate) fn defer_checkpoints(&mut self) -> Result<()> {
-        self.run("ALTER SYSTEM SET max_wal_size = '40GB'")?;
+    /// Lets a long turn write as much log as it will without a checkpoint, until `false` is told.
+    pub(crate) fn defer_checkpoints(&mut self, defer: bool) -> Result<()> {
+        self.run(if defer {
+            "ALTER SYSTEM SET max_wal_size = '40GB'"
+        } else {
+            "ALTER SYSTEM RESET max_wal_size"
+        })?;
         self.run("SELECT pg_reload_conf()")
     }
 
