@@ -44,7 +44,7 @@ fn asked(server: &Server) -> (usize, usize) {
     let log = fs::read_to_string(server.folder().join("log")).unwrap();
     let times = |part| log.matches(part).count();
     // Those that are in flight together are in one statement.
-    (times("asked AS MATERIALIZED ("), times("AS waited (id)"))
+    (times("found AS MATERIALIZED ("), times("AS waited (id)"))
 }
 
 /// Waits until nobody claims any more, and returns how often the server was asked to.
