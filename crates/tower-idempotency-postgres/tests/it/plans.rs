@@ -2,14 +2,16 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sqlx::{AssertSqlSafe, PgPool, Row};
+use sqlx::{AssertSqlSafe, Executor, Row};
 use tower_idempotency_core::{
     Claim, Execution, Failure, Release, Renewal, Resolution, Settled, Steps, Store,
 };
 use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::{Harness, run};
 
-use crate::support::{Postgres, acquire, complete, completed, pool, postgres, request};
+use crate::support::{
+    Postgres, acquire, complete, completed, pool, postgres, request, statistics, waiting,
+};
 
 /// Lets the store prepare all its statements on its only connection.
 async fn exercise(store: &PostgresStore) {
@@ -109,6 +111,15 @@ async fn assert_look_ups(store: &PostgresStore, when: &str, is_small: bool) {
     }
 }
 
+/// Nobody but the test gathers statistics.
+async fn postgres_left_alone() -> Postgres {
+    let postgres = postgres().await;
+    postgres
+        .execute("ALTER TABLE idempotency_keys SET (autovacuum_enabled = false)")
+        .await;
+    postgres
+}
+
 async fn fill(postgres: &Postgres, rows: u32) {
     postgres
         .execute(&format!(
@@ -127,10 +138,7 @@ async fn fill(postgres: &Postgres, rows: u32) {
 #[test]
 fn plans_stay_look_ups_on_an_empty_a_growing_and_a_never_analysed_table() {
     run(async {
-        let postgres = postgres().await;
-        postgres
-            .execute("ALTER TABLE idempotency_keys SET (autovacuum_enabled = false)")
-            .await;
+        let postgres = postgres_left_alone().await;
         let builder = PostgresStore::builder(pool(&postgres.options, 1).await);
         let store = builder.batch_connections(0).build().unwrap();
         exercise(&store).await;
@@ -166,31 +174,46 @@ const TELL_PLANS: &str = "
     CREATE TRIGGER tell_plans AFTER INSERT OR UPDATE ON idempotency_keys
         EXECUTE FUNCTION tell_plans()";
 
-/// Has claims only, ends only, claims and ends, and claims and completions in a batch, whether or
-/// not the first of those that are asked together is sent alone.
-async fn exercise_batches(store: &PostgresStore) {
+/// Runs `operations` while `first` waits for the locked table: they are in one batch, behind it.
+async fn behind<A, B>(
+    postgres: &Postgres,
+    first: impl Future<Output = A>,
+    operations: impl Future<Output = B>,
+) -> B {
+    let mut holder = postgres.pool.begin().await.unwrap();
+    let lock = "LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
+    holder.execute(lock).await.unwrap();
+    let queued = async {
+        while waiting(postgres).await == 0 {}
+        // The operations are asked first, and so are all in the queue when the lock goes.
+        let rollback = async { holder.rollback().await.unwrap() };
+        tokio::join!(operations, rollback).0
+    };
+    tokio::join!(first, queued).1
+}
+
+/// Has an end, claims, a claim and an end, and a claim and a completion in a batch.
+async fn exercise_batches(postgres: &Postgres, store: &PostgresStore) {
     let [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(request);
-    let (mut a, mut b, mut c) =
-        tokio::join!(acquire(store, &a), acquire(store, &b), acquire(store, &c));
-    assert_eq!(a.renew().await.unwrap(), Renewal::Renewed);
-    let (_, renewed, _d) = tokio::join!(a.renew(), b.renew(), acquire(store, &d));
+    let mut a = acquire(store, &a).await;
+    let claims = async { tokio::join!(acquire(store, &b), acquire(store, &c)) };
+    let (mut b, _c) = behind(postgres, a.renew(), claims).await;
+    let both = async { tokio::join!(b.renew(), acquire(store, &d)) };
+    let (renewed, _d) = behind(postgres, a.renew(), both).await;
     assert_eq!(renewed.unwrap(), Renewal::Renewed);
     let completed = completed(200);
-    let (_, settled, _e) = tokio::join!(
-        a.complete(&completed),
-        b.complete(&completed),
-        acquire(store, &e)
-    );
+    let both = async { tokio::join!(b.complete(&completed), acquire(store, &e)) };
+    let (settled, _e) = behind(postgres, a.renew(), both).await;
     assert_eq!(settled.unwrap(), Settled::Applied);
     // The last batch that changes a record tells of those before it.
-    assert_eq!(c.renew().await.unwrap(), Renewal::Renewed);
+    assert_eq!(a.renew().await.unwrap(), Renewal::Renewed);
 }
 
 async fn assert_batches_look_up(postgres: &Postgres, store: &PostgresStore, when: &str) {
     let forget = "DELETE FROM plans;
                   DELETE FROM idempotency_keys WHERE key IN ('a', 'b', 'c', 'd', 'e')";
     postgres.execute(forget).await;
-    exercise_batches(store).await;
+    exercise_batches(postgres, store).await;
     let plans = "SELECT line FROM plans";
     let lines: Vec<String> = sqlx::query_scalar(plans)
         .fetch_all(&postgres.pool)
@@ -230,10 +253,7 @@ async fn assert_batches_look_up(postgres: &Postgres, store: &PostgresStore, when
 #[test]
 fn batches_stay_look_ups_on_an_empty_a_growing_and_a_never_analysed_table() {
     run(async {
-        let postgres = postgres().await;
-        postgres
-            .execute("ALTER TABLE idempotency_keys SET (autovacuum_enabled = false)")
-            .await;
+        let postgres = postgres_left_alone().await;
         postgres.execute(TELL_PLANS).await;
         let fresh = || {
             PostgresStore::builder(postgres.pool.clone())
@@ -264,10 +284,7 @@ fn batches_stay_look_ups_on_an_empty_a_growing_and_a_never_analysed_table() {
 #[test]
 fn a_sweep_reads_no_more_of_a_backlog_than_it_deletes() {
     run(async {
-        let postgres = postgres().await;
-        postgres
-            .execute("ALTER TABLE idempotency_keys SET (autovacuum_enabled = false)")
-            .await;
+        let postgres = postgres_left_alone().await;
         fill(&postgres, 20_000).await;
         postgres
             .advance(Duration::from_secs(8 * 24 * 60 * 60))
@@ -278,22 +295,9 @@ fn a_sweep_reads_no_more_of_a_backlog_than_it_deletes() {
         assert_eq!((swept.deleted, swept.more), (10, true));
         // A connection that ends hands its statistics in.
         pool.close().await;
-        let read = entries_read(&postgres.pool).await;
+        let entries = "SELECT idx_tup_read, idx_scan FROM pg_stat_user_indexes
+                       WHERE indexrelid = 'idempotency_keys_sweep_at'::regclass";
+        let (read, _) = statistics(&postgres.pool, entries, 10).await;
         assert!(read <= 100, "{read} entries of the index were read");
     });
-}
-
-/// Returns how many entries of the sweeper's index were read, once somebody has read as many as
-/// there is a batch of.
-async fn entries_read(pool: &PgPool) -> i64 {
-    let sql = "SELECT idx_tup_read FROM pg_stat_user_indexes
-               WHERE indexrelid = 'idempotency_keys_sweep_at'::regclass";
-    for _ in 0..200 {
-        let read: i64 = sqlx::query_scalar(sql).fetch_one(pool).await.unwrap();
-        if read >= 10 {
-            return read;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the statistics did not arrive");
 }

@@ -106,6 +106,21 @@ impl Drop for Postgres {
     }
 }
 
+/// Reads two counts of the server's, once the first of them has come that far.
+pub(crate) async fn statistics(pool: &PgPool, sql: &'static str, at_least: i64) -> (i64, i64) {
+    for _ in 0..200 {
+        // The statistics of a backend arrive when it is asked to hand them in.
+        let flush = sqlx::query("SELECT pg_stat_force_next_flush()");
+        flush.execute(pool).await.unwrap();
+        let counts: (i64, i64) = sqlx::query_as(sql).fetch_one(pool).await.unwrap();
+        if counts.0 >= at_least {
+            return counts;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the statistics did not arrive");
+}
+
 impl Harness for Postgres {
     type Store = PostgresStore;
 

@@ -8,7 +8,7 @@ use tower_idempotency_core::{CrashPolicy, Execution, Renewal, Store, StoreErrorK
 use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::{Harness, run};
 
-use crate::support::{acquire, complete, pool, postgres, request};
+use crate::support::{acquire, complete, pool, postgres, request, statistics};
 
 /// Rows that no execution can produce.
 #[test]
@@ -100,17 +100,7 @@ fn completing_many_at_once_touches_no_index() {
 async fn updates(pool: &PgPool, number: i64) -> (i64, i64) {
     let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
                WHERE relid = 'idempotency_keys'::regclass";
-    for _ in 0..200 {
-        // The statistics of a backend arrive when it is asked to hand them in.
-        let flush = sqlx::query("SELECT pg_stat_force_next_flush()");
-        flush.execute(pool).await.unwrap();
-        let counts: (i64, i64) = sqlx::query_as(sql).fetch_one(pool).await.unwrap();
-        if counts.0 >= number {
-            return counts;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the statistics did not arrive");
+    statistics(pool, sql, number).await
 }
 
 /// Records that live longer than the sweeper expected must not be looked at again and again.
