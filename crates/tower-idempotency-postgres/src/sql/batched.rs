@@ -59,6 +59,20 @@ inserted AS (
     RETURNING token
 )";
 
+/// Locks the record of each of `ends` that is its own, and finds its place.
+///
+/// Rows that somebody else holds are left alone, and so are those with another token: which it was
+/// is found out by the statement for one, which is run for those that are not in the result.
+const MINE: &str = "LATERAL (
+        SELECT ctid AS place
+        FROM /* schema. */idempotency_keys AS record
+        WHERE record.id = ends.id AND token = ends.new_token
+          AND state = 'in_progress' AND expires_at > /* now */
+        FOR UPDATE SKIP LOCKED
+    ) AS mine";
+/// Stands for [`MINE`] in the statements.
+const MINE_MARK: &str = "/* mine */";
+
 /// The ends of executions, renewals among them. Arrays, numbered from behind the claims':
 /// `$1` ids, `$2` tokens, `$3` what is asked: 1 to complete, 2 to fail, 3 to renew, 4 to free,
 /// `$4` how long the record is kept, `$5` leases, `$6` statuses, `$7` heads, `$8` bodies,
@@ -67,9 +81,6 @@ inserted AS (
 /// The rows are changed where they were locked, by their place: joined by identity, a planner that
 /// takes the table for empty reads all of it in the order of the index, once for every end.
 /// A row that moved on since the statement began is not found there, as if somebody held it.
-///
-/// Rows that somebody else holds are left alone, and so are those with another token: which it was
-/// is found out by the statement for one, which is run for those that are not in the result.
 const ENDS: &str = "
 held AS MATERIALIZED (
     SELECT place, kind, kept, lease, status, head, body, category, error, n
@@ -81,13 +92,7 @@ held AS MATERIALIZED (
                unnest($9::text[]) AS category, unnest($10::text[]) AS error,
                generate_series(1::bigint, cardinality($1)) AS n
     ) AS ends,
-    LATERAL (
-        SELECT ctid AS place
-        FROM /* schema. */idempotency_keys AS record
-        WHERE record.id = ends.id AND token = ends.new_token
-          AND state = 'in_progress' AND expires_at > /* now */
-        FOR UPDATE SKIP LOCKED
-    ) AS mine
+    /* mine */
 ),
 updated AS (
     UPDATE /* schema. */idempotency_keys AS record
@@ -132,13 +137,7 @@ updated AS (
                    unnest($3::bigint[]) AS kept, unnest($4::smallint[]) AS status,
                    generate_series(1::bigint, cardinality($1)) AS n
         ) AS ends,
-        LATERAL (
-            SELECT ctid AS place
-            FROM /* schema. */idempotency_keys AS record
-            WHERE record.id = ends.id AND token = ends.new_token
-              AND state = 'in_progress' AND expires_at > /* now */
-            FOR UPDATE SKIP LOCKED
-        ) AS mine
+        /* mine */
     ) AS held
     WHERE record.ctid = held.place
     RETURNING n
@@ -161,7 +160,8 @@ LEFT JOIN found ON true"
 
 /// Returns the text for ends only.
 pub(super) fn ends() -> String {
-    format!("\nWITH {ENDS}\nSELECT NULL::bigint, '{{}}'::uuid[], {ENDED}")
+    let ends = ENDS.replace(MINE_MARK, MINE);
+    format!("\nWITH {ends}\nSELECT NULL::bigint, '{{}}'::uuid[], {ENDED}")
 }
 
 /// Returns the text for both.
@@ -183,7 +183,7 @@ const FOUND: &str = "state, token, fingerprint, attempt, takeover, expired, rema
        response_status, response_head, response_body, life_us";
 
 fn claims_and(ends: &str, ended: &str) -> String {
-    let ends = renumbered(ends, CLAIMS_PARAMETERS);
+    let ends = renumbered(&ends.replace(MINE_MARK, MINE), CLAIMS_PARAMETERS);
     format!(
         "\nWITH {CLAIMS},{ends}
 SELECT n, made, ended, {FOUND}
