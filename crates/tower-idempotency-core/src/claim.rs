@@ -218,10 +218,10 @@ pub enum Standing {
 impl Standing {
     /// Reads the state of the record that still has the execution's token; `None` if none has.
     pub fn of(state: Option<&str>) -> Self {
-        match state {
-            Some(state) if state == RecordState::InProgress.as_str() => Self::InProgress,
-            Some(state) if state == RecordState::Completed.as_str() => Self::Completed,
-            _ => Self::Lost,
+        match state.and_then(RecordState::from_word) {
+            Some(RecordState::InProgress) => Self::InProgress,
+            Some(RecordState::Completed) => Self::Completed,
+            Some(RecordState::Failed) | None => Self::Lost,
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Records as the columns of a database hold them, for stores that are written in SQL.
 
-use std::{
-    borrow::Cow,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -25,8 +22,8 @@ use crate::{
     reason = "stores build it column by column and must fill every one"
 )]
 pub struct RawClaim {
-    /// The state's word; see [`state_word`](Self::state_word).
-    pub state: Cow<'static, str>,
+    /// The state; `None` if its word is none that a store writes.
+    pub state: Option<RecordState>,
     /// The token of the present or last execution.
     pub token: LeaseToken,
     /// The fingerprint; `None` if its bytes are none that a store writes.
@@ -115,15 +112,6 @@ impl Takeable {
 }
 
 impl RawClaim {
-    /// Takes the word of a state out of a row, without a copy if it is one that a store writes.
-    #[must_use]
-    pub fn state_word(text: &str) -> Cow<'static, str> {
-        RecordState::from_word(text).map_or_else(
-            || Cow::Owned(text.to_owned()),
-            |state| Cow::Borrowed(state.as_str()),
-        )
-    }
-
     /// Judges a claim, in the order that the contract of
     /// [`Store::claim`](crate::Store::claim) gives.
     ///
@@ -136,7 +124,7 @@ impl RawClaim {
         if self.expired {
             return Ok(take_over(Takeable::Expired));
         }
-        let state = parse_state(&self.state)?;
+        let state = self.state.ok_or_else(no_state)?;
         if state == RecordState::InProgress && self.token == request.token {
             let attempt = Attempt::new(parse_attempt(self.attempt)?, self.takeover);
             return Ok(Judgement::Answer(Claim::Acquired(attempt)));
@@ -276,7 +264,7 @@ impl RawRecord {
 }
 
 fn parse_state(word: &str) -> Result<RecordState, StoreError> {
-    RecordState::from_word(word).ok_or_else(|| unreadable("unknown state of a record"))
+    RecordState::from_word(word).ok_or_else(no_state)
 }
 
 fn parse_attempt(attempt: i64) -> Result<u32, StoreError> {
@@ -285,6 +273,10 @@ fn parse_attempt(attempt: i64) -> Result<u32, StoreError> {
 
 fn parse_fingerprint(bytes: &[u8]) -> Result<Fingerprint, StoreError> {
     Fingerprint::from_bytes(bytes).ok_or_else(no_fingerprint)
+}
+
+fn no_state() -> StoreError {
+    unreadable("unknown state of a record")
 }
 
 fn no_fingerprint() -> StoreError {

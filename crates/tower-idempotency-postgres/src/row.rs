@@ -3,7 +3,7 @@
 use sqlx::{Row, postgres::PgRow};
 use tower_idempotency_core::{
     Attempt, Fingerprint, LeaseToken, RawClaim, RawRecord, RawResponse, Record, RecordId,
-    RecordInfo, StoreError,
+    RecordInfo, RecordState, StoreError,
 };
 
 /// Reads what a claim found; `None` if it made the record.
@@ -18,7 +18,7 @@ pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<RawClaim>> {
     let body: Option<Vec<u8>> = row.try_get("response_body")?;
     let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
     Ok(Some(RawClaim {
-        state: RawClaim::state_word(state),
+        state: RecordState::from_word(state),
         token: LeaseToken::from_uuid(row.try_get("token")?),
         fingerprint: Fingerprint::from_bytes(&fingerprint),
         attempt: row.try_get::<i32, _>("attempt")?.into(),
@@ -36,7 +36,7 @@ pub(crate) fn found(row: &PgRow) -> sqlx::Result<RawClaim> {
     let head: Option<&[u8]> = row.try_get_unchecked(11)?;
     let body = row.try_get_unchecked(12)?;
     Ok(RawClaim {
-        state: RawClaim::state_word(row.try_get_unchecked(3)?),
+        state: RecordState::from_word(row.try_get_unchecked(3)?),
         token: LeaseToken::from_uuid(row.try_get_unchecked(4)?),
         fingerprint: Fingerprint::from_bytes(row.try_get_unchecked(5)?),
         attempt: row.try_get_unchecked::<i32, _>(6)?.into(),

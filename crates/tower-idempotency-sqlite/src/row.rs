@@ -3,7 +3,7 @@
 use sqlx::{Row, sqlite::SqliteRow};
 use tower_idempotency_core::{
     Attempt, Fingerprint, LeaseToken, RawClaim, RawRecord, RawResponse, Record, RecordInfo,
-    StoreError,
+    RecordState, StoreError,
 };
 
 /// Reads what a claim found.
@@ -16,7 +16,7 @@ pub(crate) fn claim(row: &SqliteRow) -> sqlx::Result<RawClaim> {
     let body = row.try_get("response_body")?;
     let life: Option<i64> = row.try_get("life_ms")?;
     Ok(RawClaim {
-        state: RawClaim::state_word(row.try_get("state")?),
+        state: RecordState::from_word(row.try_get("state")?),
         token: LeaseToken::from_bytes(token),
         fingerprint: Fingerprint::from_bytes(row.try_get("fingerprint")?),
         attempt: row.try_get("attempt")?,

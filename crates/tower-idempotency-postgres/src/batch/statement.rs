@@ -298,8 +298,11 @@ impl<'a> Sorted<'a> {
         let changed: Vec<i64> = summary.try_get_unchecked(2)?;
         let all = changed.len() == self.ends.len();
         // Which of them is asked only if not all were changed.
-        let changed = if all { Vec::new() } else { changed };
-        let changed: HashSet<i64> = changed.into_iter().collect();
+        let changed: HashSet<i64> = if all {
+            HashSet::new()
+        } else {
+            changed.into_iter().collect()
+        };
         for (n, (place, _)) in (1..).zip(&self.ends) {
             answers[*place] = Some(Answer::Ended(all || changed.contains(&n)));
         }
@@ -333,7 +336,7 @@ impl Made {
 /// Describes the record that a claim has just made, to other claims of the same key.
 fn as_made(claim: &ClaimRequest) -> RawClaim {
     RawClaim {
-        state: RecordState::InProgress.as_str().into(),
+        state: Some(RecordState::InProgress),
         token: claim.token,
         fingerprint: Some(claim.fingerprint),
         attempt: 1,

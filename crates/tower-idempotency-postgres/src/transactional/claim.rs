@@ -91,7 +91,7 @@ fn judge(seen: Seen, request: &ClaimRequest) -> sqlx::Result<Result<Next, Refusa
         return Ok(Ok((Attempt::FIRST, None)));
     };
     // A lease is of a process that does not use this mode yet, or not any more.
-    let takeover = record.state == RecordState::InProgress.as_str();
+    let takeover = record.state == Some(RecordState::InProgress);
     let next = match u32::try_from(record.attempt) {
         Ok(attempts) if !record.expired => Attempt::new(attempts.saturating_add(1), takeover),
         _ => Attempt::FIRST,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::time::{sleep, timeout};
-use tower_idempotency_core::{Completed, Failure, Release, Settled, StoreError, StoreErrorKind};
+use tower_idempotency_core::{
+    Completed, Failure, RecordState, Release, Settled, StoreError, StoreErrorKind,
+};
 
 use super::{execution::Owner, open::OpenTransaction};
 use crate::{
@@ -258,7 +260,7 @@ async fn look(owner: &Owner) -> sqlx::Result<Option<Result<Ending, StoreError>>>
         return Ok(None);
     }
     Ok(Some(match seen.record {
-        Some(record) if record.state != "completed" || record.expired => {
+        Some(record) if record.state != Some(RecordState::Completed) || record.expired => {
             Err(StoreErrorKind::RolledBack.into())
         }
         Some(record) if record.token == owner.request.token => Ok(Ending::Committed),
