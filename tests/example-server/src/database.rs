@@ -118,14 +118,20 @@ impl Database {
         number.expect("the query returns a number")
     }
 
-    /// Waits until so many of the program's connections wait for a lock in Postgres.
+    /// Waits until so many of the program's connections wait for a lock in Postgres that another
+    /// connection to this database holds.
+    ///
+    /// Those of other tests do not count: all share the names of advisory locks.
     ///
     /// # Panics
     ///
     /// If they do not in time.
     pub async fn waiters(&self, pool: &AnyPool, wanted: i64) {
-        let sql = "SELECT count(*) FROM pg_stat_activity
-            WHERE application_name = $1 AND wait_event_type = 'Lock'";
+        let sql = "SELECT count(*) FROM pg_stat_activity AS waiting
+            WHERE application_name = $1 AND EXISTS (
+                SELECT FROM pg_stat_activity AS holder
+                WHERE holder.application_name = $1
+                  AND holder.pid = ANY (pg_blocking_pids(waiting.pid)))";
         let started = Instant::now();
         loop {
             let count = sqlx::query_scalar(sql).bind(&self.name);

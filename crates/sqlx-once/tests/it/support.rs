@@ -124,10 +124,14 @@ impl Db {
         self.pool.begin_with(begin).await.unwrap()
     }
 
-    /// Waits until so many connections of this test wait for a lock in Postgres.
+    /// Waits until so many connections of this test wait for a lock in Postgres that another of them
+    /// holds.
     pub(crate) async fn waiters(&self, wanted: i64) {
-        let sql = "SELECT count(*) FROM pg_stat_activity
-            WHERE application_name = $1 AND wait_event_type = 'Lock'";
+        let sql = "SELECT count(*) FROM pg_stat_activity AS waiting
+            WHERE application_name = $1 AND EXISTS (
+                SELECT FROM pg_stat_activity AS holder
+                WHERE holder.application_name = $1
+                  AND holder.pid = ANY (pg_blocking_pids(waiting.pid)))";
         let started = Instant::now();
         loop {
             let count = sqlx::query_scalar(sql).bind(&self.place);
