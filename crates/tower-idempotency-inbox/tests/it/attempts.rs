@@ -138,7 +138,7 @@ fn an_attempt_that_was_overtaken_decides_nothing_by_failing() {
 fn an_attempt_that_takes_long_is_left_alone() {
     on_each(async |database| {
         let once = RetrySchedule::new(Duration::ZERO, Duration::ZERO, 1);
-        let inbox = database.inbox().lease(Duration::from_millis(300));
+        let inbox = database.inbox().lease(Duration::from_millis(800));
         let inbox = inbox.retry(once).build().unwrap();
         let gate = Arc::new(Notify::new());
         let mut handler = Handler::default();
@@ -154,7 +154,7 @@ fn an_attempt_that_takes_long_is_left_alone() {
         until("three leases", async || {
             let kept = the_one(&inbox).await;
             assert_eq!((kept.state, kept.attempts), (DeliveryState::Received, 1));
-            kept.next_attempt_at > Some(begun + Duration::from_millis(1_200))
+            kept.next_attempt_at > Some(begun + Duration::from_millis(3_200))
         })
         .await;
         gate.notify_one();

@@ -33,7 +33,7 @@ fn a_locked_table_costs_the_bound_and_not_the_connection() {
         let error = store.claim(&request("k")).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Timeout);
         assert!(
-            begun.elapsed() < Duration::from_secs(2),
+            begun.elapsed() < Duration::from_secs(4),
             "{:?}",
             begun.elapsed()
         );
@@ -141,6 +141,6 @@ fn a_server_that_is_not_there_is_unavailable_within_the_bound() {
             matches!(kind, StoreErrorKind::Timeout | StoreErrorKind::Unavailable),
             "{kind:?}"
         );
-        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert!(begun.elapsed() < Duration::from_secs(4));
     });
 }

@@ -326,7 +326,7 @@ async fn quickly<T>(what: &str, work: impl AsyncFn() -> T) -> T {
         let begun = Instant::now();
         let done = work().await;
         quickest = quickest.min(begun.elapsed());
-        if quickest < Duration::from_millis(200) {
+        if quickest < Duration::from_secs(1) {
             return done;
         }
     }

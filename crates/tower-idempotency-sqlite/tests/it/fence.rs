@@ -349,7 +349,7 @@ fn readers_do_not_wait_for_a_transaction_that_is_open() {
             read(store).await;
             quickest = quickest.min(begun.elapsed());
         }
-        assert!(quickest < Duration::from_millis(200), "{quickest:?}");
+        assert!(quickest < Duration::from_secs(1), "{quickest:?}");
         let standing = execution.standing().await.unwrap();
         assert_eq!(standing, Standing::InProgress);
         transaction.commit().await.unwrap();
@@ -383,7 +383,7 @@ fn a_writer_waits_for_a_transaction_that_is_open_within_its_bound() {
         let other = request("other");
         let error = store.claim(&other).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Timeout);
-        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert!(begun.elapsed() < Duration::from_secs(4));
         transaction.commit().await.unwrap();
         // By its token it recognises what became of the first try.
         complete(&mut acquire(&store, &other).await).await;

@@ -82,7 +82,7 @@ fn a_held_write_lock_costs_the_bound_and_nothing_more() {
         let error = store.claim(&request("k")).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Timeout);
         assert!(
-            begun.elapsed() < Duration::from_secs(2),
+            begun.elapsed() < Duration::from_secs(4),
             "{:?}",
             begun.elapsed()
         );

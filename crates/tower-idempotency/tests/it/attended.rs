@@ -21,7 +21,7 @@ use crate::support::{App, builder, read, request, send, store, wrap};
 fn gated() -> (App, Faults, Arc<Semaphore>) {
     let (store, faults) = store();
     let layer = builder(store)
-        .lease(Duration::from_millis(60))
+        .lease(Duration::from_millis(600))
         .build()
         .unwrap();
     let gate = Arc::new(Semaphore::new(0));
@@ -91,7 +91,7 @@ fn a_request_that_is_answered_at_once_needs_no_renewal() {
         let (app, faults, gate) = gated();
         gate.close();
         assert_eq!(send(&app, "k").await.body, "done");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
         assert_eq!(faults.calls(Verb::Renew), 0);
     });
 }

@@ -83,12 +83,12 @@ fn a_completion_whose_acknowledgement_is_lost_is_replayed() {
 fn a_response_that_waits_to_be_stored_keeps_its_lease() {
     run(async {
         let (store, faults) = store();
-        let layer = builder(store).lease(Duration::from_millis(300));
+        let layer = builder(store).lease(Duration::from_secs(1));
         let (app, runs) = counting(&layer.build().unwrap());
         faults.fail_until_healed(Verb::Complete, StoreErrorKind::Timeout);
         assert_eq!(send(&app, "k").await.status, 201);
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(1_000) {
+        while begun.elapsed() < Duration::from_millis(2_500) {
             assert_eq!(send(&app, "k").await.status, 409);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -130,11 +130,11 @@ fn a_heartbeat_that_fails_once_costs_no_lease() {
     run(async {
         let (store, faults) = store();
         let layer = builder(store)
-            .lease(Duration::from_millis(400))
+            .lease(Duration::from_millis(1_200))
             .build()
             .unwrap();
         let app = wrap(&layer, |_| async {
-            tokio::time::sleep(Duration::from_millis(900)).await;
+            tokio::time::sleep(Duration::from_millis(2_700)).await;
             (StatusCode::CREATED, "slow".to_owned())
         });
         faults.fail_next(Verb::Renew, 1, StoreErrorKind::Unavailable);

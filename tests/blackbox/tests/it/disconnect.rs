@@ -82,7 +82,7 @@ async fn dis_06_a_killed_servers_key_is_taken_over_after_its_lease(store: StoreK
     let begun = Instant::now();
     eventually(|| async { request.clone().send().await.is_stored() }).await;
     assert!(
-        begun.elapsed() < Duration::from_secs(3),
+        begun.elapsed() < Duration::from_secs(10),
         "{:?}",
         begun.elapsed()
     );

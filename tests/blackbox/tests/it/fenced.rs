@@ -261,7 +261,7 @@ async fn a_request_without_a_key_is_committed_alone(kind: StoreKind) {
     assert!(fixture.rows().await.is_empty());
 }
 
-/// How long the transaction stays open: ten times as long as its lease.
+/// How long the transaction stays open: five times as long as its lease.
 const OPEN: Duration = Duration::from_secs(10);
 
 /// What waits for the transaction takes as long, and a busy machine does not.
@@ -273,7 +273,7 @@ const WRITER: &str = "SELECT pid FROM pg_locks \
 
 /// The row of a completed key is locked until its handler commits. Nothing else may wait for it.
 async fn a_transaction_that_stays_open_stalls_nobody(kind: StoreKind) {
-    let flags = ["--lease-ms", "1000", "--sweep-ms", "200"];
+    let flags = ["--lease-ms", "2000", "--sweep-ms", "200"];
     let a = start(kind, &flags).await;
     let b = second(&a, &flags).await;
     let call = a.post("/tx?gate_after=g").key("k");

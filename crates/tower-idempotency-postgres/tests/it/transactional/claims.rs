@@ -197,7 +197,7 @@ fn without_a_connection_a_claim_gives_up_within_its_bound() {
             let begun = Instant::now();
             let error = bench.store.claim(&request(key)).await.unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Timeout);
-            assert!(begun.elapsed() < bound * 3, "{:?}", begun.elapsed());
+            assert!(begun.elapsed() < bound * 10, "{:?}", begun.elapsed());
         }
         let steps = running.execution.steps();
         let error = steps.load().await.unwrap_err();
