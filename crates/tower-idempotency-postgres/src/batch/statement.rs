@@ -249,7 +249,7 @@ impl<'a> Sorted<'a> {
     /// Reads the result: a summary, and beside it the records that claims have found.
     fn answers(&self, asked: &[&ClaimRequest], rows: &[PgRow]) -> sqlx::Result<Vec<Answer>> {
         let summary = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        let first_found: Option<i64> = summary.try_get_unchecked(0)?;
+        let first_found: Option<&[u8]> = summary.try_get_unchecked(0)?;
         let found = if first_found.is_some() { rows } else { &[] };
         let mut answers: Vec<Option<Answer>> = Vec::new();
         answers.resize_with(self.claims.len() + self.ends.len(), || None);
@@ -272,9 +272,9 @@ impl<'a> Sorted<'a> {
         let made = Made::read(summary, asked.len() - found.len())?;
         let mut records = vec![None; asked.len()];
         for row in found {
-            let n: i64 = row.try_get_unchecked(0)?;
-            let record = usize::try_from(n - 1).ok().and_then(|n| records.get_mut(n));
-            *record.ok_or(sqlx::Error::RowNotFound)? = Some(row);
+            let id: &[u8] = row.try_get_unchecked(0)?;
+            let place = asked.binary_search_by(|claim| claim.id.as_bytes().as_slice().cmp(id));
+            records[place.map_err(|_| sqlx::Error::RowNotFound)?] = Some(row);
         }
         let same = self
             .claims

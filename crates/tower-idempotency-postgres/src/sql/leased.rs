@@ -33,8 +33,8 @@ SELECT NULL::text AS state, token, NULL::bytea AS fingerprint, 1 AS attempt, fal
 FROM inserted
 UNION ALL
 SELECT state, token, fingerprint, attempt, takeover, expires_at <= /* now */,
-       coalesce(ceil(extract(epoch FROM lease_expires_at - /* now */) * 1000), 0)::bigint,
-       floor(extract(epoch FROM nullif(expires_at, 'infinity') - /* now */) * 1000000)::bigint,
+       coalesce(ceil(date_part('epoch', lease_expires_at - /* now */) * 1000), 0)::bigint,
+       floor(date_part('epoch', nullif(expires_at, 'infinity') - /* now */) * 1000000)::bigint,
        response_status, response_head, response_body
 FROM existing";
 
