@@ -25,6 +25,14 @@ struct Sorted<'a> {
     ends: Vec<(usize, &'a End)>,
 }
 
+/// What the ends of a batch are.
+enum Ends {
+    None,
+    /// What they nearly always are.
+    Completions,
+    Mixed,
+}
+
 /// Runs a batch of claims and ends in one statement.
 pub(super) async fn run(
     connection: &mut PgConnection,
@@ -40,16 +48,18 @@ pub(super) async fn run(
     }
     let sorted = Sorted::new(batch);
     let asked = sorted.asked();
-    let query = match (asked.is_empty(), sorted.ends.is_empty()) {
-        (_, true) => bind_claims(query(&sql.claims), &asked).bind(may_relax(batch)),
-        (true, false) => bind_ends(query(&sql.ends), &sorted.ends),
-        (false, false) if sorted.are_completions() => {
+    let ends = &sorted.ends;
+    let query = match (asked.is_empty(), sorted.kind_of_ends()) {
+        (_, Ends::None) => bind_claims(query(&sql.claims), &asked).bind(may_relax(batch)),
+        (true, Ends::Completions) => bind_completions(query(&sql.completions), ends),
+        (true, Ends::Mixed) => bind_ends(query(&sql.ends), ends),
+        (false, Ends::Completions) => {
             let query = bind_claims(query(&sql.claims_and_completions), &asked);
-            bind_completions(query, &sorted.ends)
+            bind_completions(query, ends)
         }
-        (false, false) => {
+        (false, Ends::Mixed) => {
             let query = bind_claims(query(&sql.claims_and_ends), &asked);
-            bind_ends(query, &sorted.ends)
+            bind_ends(query, ends)
         }
     };
     let rows = query.fetch_all(connection).await?;
@@ -232,10 +242,15 @@ impl<'a> Sorted<'a> {
         Self { claims, ends }
     }
 
-    /// Tells whether the ends are what they nearly always are.
-    fn are_completions(&self) -> bool {
-        let mut ends = self.ends.iter();
-        ends.all(|(_, end)| matches!(end.change, Change::Complete(_)))
+    fn kind_of_ends(&self) -> Ends {
+        let is_completion = |(_, end): &(usize, &End)| matches!(end.change, Change::Complete(_));
+        if self.ends.is_empty() {
+            Ends::None
+        } else if self.ends.iter().all(is_completion) {
+            Ends::Completions
+        } else {
+            Ends::Mixed
+        }
     }
 
     /// Returns the claims that go to the server: one for each record.

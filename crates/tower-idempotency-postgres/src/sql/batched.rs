@@ -1,6 +1,6 @@
-//! The statements that carry what is in flight together: one text for claims, one for ends, one
-//! for both, and one for what most batches are, claims and completions. So a connection prepares
-//! four at most.
+//! The statements that carry what is in flight together: one text for claims, one for ends, and one
+//! for both; and two more for what ends nearly always are, completions, with claims and without. So
+//! a connection prepares five at most.
 //!
 //! Their parameters are arrays, in the order of the identities, so that no two of them can wait
 //! for each other. They are unfolded in the list of a `SELECT`: in `FROM`, each of them would be
@@ -157,8 +157,12 @@ LEFT JOIN found ON true"
 
 /// Returns the text for ends only.
 pub(super) fn ends() -> String {
-    let ends = ENDS.replace(MINE_MARK, MINE);
-    format!("\nWITH {ends}\nSELECT NULL::bytea, '{{}}'::uuid[], {ENDED}")
+    alone(ENDS, ENDED)
+}
+
+/// Returns the text for completions only.
+pub(super) fn completions() -> String {
+    alone(COMPLETIONS, COMPLETED)
 }
 
 /// Returns the text for both.
@@ -168,16 +172,23 @@ pub(super) fn both() -> String {
 
 /// Returns the text for claims and completions.
 pub(super) fn claims_and_completions() -> String {
-    claims_and(COMPLETIONS, "ARRAY(SELECT n FROM updated)")
+    claims_and(COMPLETIONS, COMPLETED)
 }
 
 /// The tokens of the claims that made their record.
 const MADE: &str = "ARRAY(SELECT token FROM inserted)";
 /// The places of the ends that changed their record.
 const ENDED: &str = "ARRAY(SELECT n FROM updated UNION ALL SELECT n FROM freed)";
+/// The same where all are completions.
+const COMPLETED: &str = "ARRAY(SELECT n FROM updated)";
 
 const FOUND: &str = "state, token, fingerprint, attempt, takeover, expired, remaining_ms,
        response_status, response_head, response_body, life_us";
+
+fn alone(ends: &str, ended: &str) -> String {
+    let ends = ends.replace(MINE_MARK, MINE);
+    format!("\nWITH {ends}\nSELECT NULL::bytea, '{{}}'::uuid[], {ended}")
+}
 
 fn claims_and(ends: &str, ended: &str) -> String {
     let ends = renumbered(&ends.replace(MINE_MARK, MINE), CLAIMS_PARAMETERS);
@@ -221,6 +232,7 @@ mod tests {
     fn only_claims_alone_can_leave_a_commit_to_the_background() {
         assert!(claims().contains("synchronous_commit"));
         assert!(!ends().contains("synchronous_commit"));
+        assert!(!completions().contains("synchronous_commit"));
         assert!(!both().contains("synchronous_commit"));
         assert!(!claims_and_completions().contains("synchronous_commit"));
     }

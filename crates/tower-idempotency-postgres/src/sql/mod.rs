@@ -43,6 +43,7 @@ pub(crate) struct Sql {
     pub(crate) relaxed_claims: bool,
     pub(crate) claims: Text,
     pub(crate) ends: Text,
+    pub(crate) completions: Text,
     pub(crate) claims_and_ends: Text,
     pub(crate) claims_and_completions: Text,
     pub(crate) claim: Text,
@@ -89,16 +90,15 @@ impl Sql {
     pub(crate) fn new(schema: &Schema, left_out: Option<Guard>) -> Self {
         let text = |sql: &str| Text(Arc::from(schema.apply(&sql.replace(NOW_MARK, NOW))));
         let batched = |sql: String| text(&sabotage::without_in_batch(left_out, sql));
+        let completions = |sql: String| text(&sabotage::without_in_completions(left_out, sql));
         let guarded = |guard, sql| text(&sabotage::without(left_out, guard, sql));
         Self {
             relaxed_claims: false,
             claims: text(&batched::claims()),
             ends: batched(batched::ends()),
+            completions: completions(batched::completions()),
             claims_and_ends: batched(batched::both()),
-            claims_and_completions: text(&sabotage::without_in_completions(
-                left_out,
-                batched::claims_and_completions(),
-            )),
+            claims_and_completions: completions(batched::claims_and_completions()),
             claim: text(leased::CLAIM),
             take_over: text(leased::TAKE_OVER),
             renew: guarded(Guard::RenewFence, leased::RENEW),
@@ -244,6 +244,8 @@ mod tests {
             assert_ne!(without.ends.0, whole.ends.0);
             assert_ne!(without.claims_and_ends.0, whole.claims_and_ends.0);
         }
+        let completions = without(Guard::CompleteFence).completions;
+        assert_ne!(completions.0, whole.completions.0);
         let completions = without(Guard::CompleteFence).claims_and_completions;
         assert_ne!(completions.0, whole.claims_and_completions.0);
         let complete = without(Guard::CompleteFence).complete;
@@ -292,6 +294,7 @@ mod tests {
         let all = [
             &sql.claims,
             &sql.ends,
+            &sql.completions,
             &sql.claims_and_ends,
             &sql.claims_and_completions,
             &sql.claim,

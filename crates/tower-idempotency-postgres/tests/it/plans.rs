@@ -192,19 +192,23 @@ async fn behind<A, B>(
     tokio::join!(first, queued).1
 }
 
-/// Has an end, claims, a claim and an end, and a claim and a completion in a batch.
+/// Has an end, claims, completions, a claim and an end, and a claim and a completion in a batch.
 async fn exercise_batches(postgres: &Postgres, store: &PostgresStore) {
     let [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(request);
     let mut a = acquire(store, &a).await;
     let claims = async { tokio::join!(acquire(store, &b), acquire(store, &c)) };
-    let (mut b, _c) = behind(postgres, a.renew(), claims).await;
+    let (mut b, mut c) = behind(postgres, a.renew(), claims).await;
     let both = async { tokio::join!(b.renew(), acquire(store, &d)) };
-    let (renewed, _d) = behind(postgres, a.renew(), both).await;
+    let (renewed, mut d) = behind(postgres, a.renew(), both).await;
     assert_eq!(renewed.unwrap(), Renewal::Renewed);
     let completed = completed(200);
     let both = async { tokio::join!(b.complete(&completed), acquire(store, &e)) };
     let (settled, _e) = behind(postgres, a.renew(), both).await;
     assert_eq!(settled.unwrap(), Settled::Applied);
+    let both = async { tokio::join!(c.complete(&completed), d.complete(&completed)) };
+    let (first, second) = behind(postgres, a.renew(), both).await;
+    assert_eq!(first.unwrap(), Settled::Applied);
+    assert_eq!(second.unwrap(), Settled::Applied);
     // The last batch that changes a record tells of those before it.
     assert_eq!(a.renew().await.unwrap(), Renewal::Renewed);
 }
@@ -223,7 +227,7 @@ async fn assert_batches_look_up(postgres: &Postgres, store: &PostgresStore, when
         .iter()
         .filter(|line| line.starts_with("prepared"))
         .collect();
-    assert_eq!(told.len(), 4, "{when}: how many statements told");
+    assert_eq!(told.len(), 5, "{when}: how many statements told");
     let lines = lines.join("\n");
     // An index scan without a condition reads the whole table.
     let table = "idempotency_keys";
