@@ -20,17 +20,9 @@ use std::fmt::Write;
 ///
 /// As `CLAIM`: reads each record; only if there is none, makes one. Never waits for a row that is
 /// held.
-///
-/// Times are reckoned by `date_part`, in floating point, which may be a microsecond off; `extract`
-/// reckons in decimal numbers, which is slow.
 const CLAIMS: &str = "
 found AS MATERIALIZED (
-    SELECT id, state, token, fingerprint, attempt, takeover, expires_at <= /* now */ AS expired,
-           coalesce(ceil(date_part('epoch', lease_expires_at - /* now */) * 1000), 0)::bigint
-               AS remaining_ms,
-           response_status, response_head, response_body,
-           floor(date_part('epoch', nullif(expires_at, 'infinity') - /* now */)
-                 * 1000000)::bigint AS life_us
+    SELECT id, /* read by claims */
     FROM /* schema. */idempotency_keys
     WHERE id = ANY ($1::bytea[])
 ),

@@ -27,15 +27,11 @@ inserted AS (
     RETURNING token
 )
 SELECT NULL::text AS state, token, NULL::bytea AS fingerprint, 1 AS attempt, false AS takeover,
-       false AS expired, 0::bigint AS remaining_ms, NULL::bigint AS life_us,
-       NULL::smallint AS response_status, NULL::bytea AS response_head,
-       NULL::bytea AS response_body
+       false AS expired, 0::bigint AS remaining_ms, NULL::smallint AS response_status,
+       NULL::bytea AS response_head, NULL::bytea AS response_body, NULL::bigint AS life_us
 FROM inserted
 UNION ALL
-SELECT state, token, fingerprint, attempt, takeover, expires_at <= /* now */,
-       coalesce(ceil(date_part('epoch', lease_expires_at - /* now */) * 1000), 0)::bigint,
-       floor(date_part('epoch', nullif(expires_at, 'infinity') - /* now */) * 1000000)::bigint,
-       response_status, response_head, response_body
+SELECT /* read by claims */
 FROM existing";
 
 /// Puts a new execution in the place of one that expired, failed or lost its lease,

@@ -23,13 +23,8 @@ pub(super) const FIND: &str = "
 SELECT current_setting('tower_idempotency.token', true) AS mark,
        '/* schema. */idempotency_keys'::regclass::oid::bigint AS table_number,
        /* settings */ AS settings,
-       state, token, fingerprint, attempt, takeover, expires_at <= now AS expired,
-       coalesce(ceil(date_part('epoch', lease_expires_at - now) * 1000), 0)::bigint
-           AS remaining_ms,
-       floor(date_part('epoch', nullif(expires_at, 'infinity') - now) * 1000000)::bigint
-           AS life_us,
-       response_status, response_head, response_body
-FROM (SELECT /* now */ AS now) AS clock
+       /* read by claims */
+FROM (SELECT) AS one_row
 LEFT JOIN /* schema. */idempotency_keys ON id = $1";
 
 /// Keeps a response in the handler's transaction.
