@@ -10,7 +10,10 @@ use tower_idempotency_core::{
 use tower_idempotency_postgres::{PostgresExecution, PostgresStore};
 use tower_idempotency_testkit::run;
 
-use crate::support::{Postgres, acquire, complete, completed, pool, postgres, request, waiting};
+use crate::support::{
+    Postgres, acquire, complete, completed, lock_table, pool, postgres, request, together,
+    until_waiting,
+};
 
 fn store(postgres: &Postgres, lanes: usize) -> PostgresStore {
     let builder = PostgresStore::builder(postgres.pool.clone());
@@ -37,19 +40,6 @@ async fn commits(postgres: &Postgres) -> i64 {
     let sql = "SELECT count(DISTINCT xmin::text) FROM idempotency_keys";
     let count = sqlx::query_scalar(sql).fetch_one(&postgres.pool).await;
     count.unwrap()
-}
-
-/// Runs `operations` while the table is locked until one of them waits for it: by then the others
-/// are behind it in the queue.
-async fn together<T>(postgres: &Postgres, operations: impl Future<Output = T>) -> T {
-    let mut holder = postgres.pool.begin().await.unwrap();
-    let lock = "LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
-    holder.execute(lock).await.unwrap();
-    let release = async {
-        while waiting(postgres).await == 0 {}
-        holder.rollback().await.unwrap();
-    };
-    tokio::join!(operations, release).0
 }
 
 #[test]
@@ -205,13 +195,11 @@ fn claims_are_refused_when_too_many_wait() {
         let builder = builder.batch_connections(1).max_queued_claims(5);
         let store = builder.build().unwrap();
         // The only batch that can run waits for the table, so that nothing is taken from the queue.
-        let mut holder = postgres.pool.begin().await.unwrap();
-        let lock = "LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
-        holder.execute(lock).await.unwrap();
+        let holder = lock_table(&postgres).await;
         let first = request("first");
         let stuck = store.claim(&first);
         let others = async {
-            while waiting(&postgres).await == 0 {}
+            until_waiting(&postgres).await;
             let requests: Vec<_> = (0..9).map(|n| request(&format!("k-{n}"))).collect();
             let mut claims: FuturesUnordered<_> = requests
                 .iter()

@@ -6,12 +6,12 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::join_all};
-use sqlx::{Executor, postgres::PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use tower_idempotency_core::{Claim, Store, StoreErrorKind};
 use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::run;
 
-use crate::support::{Postgres, acquire, complete, pool, postgres, request, waiting};
+use crate::support::{Postgres, acquire, complete, lock_table, pool, postgres, request, waiting};
 
 /// A store with one connection and a short bound.
 async fn narrow(postgres: &Postgres) -> PostgresStore {
@@ -25,9 +25,7 @@ fn a_locked_table_costs_the_bound_and_not_the_connection() {
     run(async {
         let postgres = postgres().await;
         let store = narrow(&postgres).await;
-        let mut locker = postgres.pool.begin().await.unwrap();
-        let lock = "LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
-        locker.execute(lock).await.unwrap();
+        let holder = lock_table(&postgres).await;
 
         let begun = Instant::now();
         let error = store.claim(&request("k")).await.unwrap_err();
@@ -39,7 +37,7 @@ fn a_locked_table_costs_the_bound_and_not_the_connection() {
         );
         // The statement still hangs in the server; the pool of one is free all the same.
         assert!(store.pool().acquire().await.is_ok());
-        locker.rollback().await.unwrap();
+        holder.rollback().await.unwrap();
         assert!(store.claim(&request("other")).await.is_ok());
     });
 }
@@ -62,9 +60,7 @@ fn a_dropped_claim_leaves_the_only_connection_usable() {
     run(async {
         let postgres = postgres().await;
         let store = narrow(&postgres).await;
-        let mut locker = postgres.pool.begin().await.unwrap();
-        let lock = "LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
-        locker.execute(lock).await.unwrap();
+        let holder = lock_table(&postgres).await;
         {
             let hanging_request = request("k");
             let mut hanging = pin!(store.claim(&hanging_request));
@@ -73,7 +69,7 @@ fn a_dropped_claim_leaves_the_only_connection_usable() {
                 assert!(hanging.as_mut().now_or_never().is_none());
             }
         }
-        locker.rollback().await.unwrap();
+        holder.rollback().await.unwrap();
         let _execution = acquire(&store, &request("other")).await;
     });
 }

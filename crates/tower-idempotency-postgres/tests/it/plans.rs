@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sqlx::{AssertSqlSafe, Executor, Row};
+use sqlx::{AssertSqlSafe, Row};
 use tower_idempotency_core::{
     Claim, Execution, Failure, Release, Renewal, Resolution, Settled, Steps, Store,
 };
@@ -10,7 +10,7 @@ use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::{Harness, run};
 
 use crate::support::{
-    Postgres, acquire, complete, completed, pool, postgres, request, statistics, waiting,
+    Postgres, acquire, behind, complete, completed, pool, postgres, request, statistics,
 };
 
 /// Lets the store prepare all its statements on its only connection.
@@ -173,24 +173,6 @@ const TELL_PLANS: &str = "
     END $$;
     CREATE TRIGGER tell_plans AFTER INSERT OR UPDATE ON idempotency_keys
         EXECUTE FUNCTION tell_plans()";
-
-/// Runs `operations` while `first` waits for the locked table: they are in one batch, behind it.
-async fn behind<A, B>(
-    postgres: &Postgres,
-    first: impl Future<Output = A>,
-    operations: impl Future<Output = B>,
-) -> B {
-    let mut holder = postgres.pool.begin().await.unwrap();
-    let lock = "LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
-    holder.execute(lock).await.unwrap();
-    let queued = async {
-        while waiting(postgres).await == 0 {}
-        // The operations are asked first, and so are all in the queue when the lock goes.
-        let rollback = async { holder.rollback().await.unwrap() };
-        tokio::join!(operations, rollback).0
-    };
-    tokio::join!(first, queued).1
-}
 
 /// Has an end, claims, completions, a claim and an end, and a claim and a completion in a batch.
 async fn exercise_batches(postgres: &Postgres, store: &PostgresStore) {

@@ -9,7 +9,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool,
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool, PgTransaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tower_idempotency_core::{
@@ -206,4 +206,44 @@ pub(crate) async fn waiting(postgres: &Postgres) -> i64 {
         .fetch_one(&postgres.pool)
         .await
         .unwrap()
+}
+
+/// Makes every statement wait for the table, until the transaction is rolled back.
+pub(crate) async fn lock_table(postgres: &Postgres) -> PgTransaction<'static> {
+    let mut holder = postgres.pool.begin().await.unwrap();
+    let lock = "LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
+    holder.execute(lock).await.unwrap();
+    holder
+}
+
+/// Waits until a statement waits for the locked table.
+pub(crate) async fn until_waiting(postgres: &Postgres) {
+    while waiting(postgres).await == 0 {}
+}
+
+/// Runs `operations` while the table is locked until one of them waits for it: by then the others
+/// are behind it in the queue.
+pub(crate) async fn together<T>(postgres: &Postgres, operations: impl Future<Output = T>) -> T {
+    let holder = lock_table(postgres).await;
+    let release = async {
+        until_waiting(postgres).await;
+        holder.rollback().await.unwrap();
+    };
+    tokio::join!(operations, release).0
+}
+
+/// Runs `operations` while `first` waits for the locked table: they are in one batch, behind it.
+pub(crate) async fn behind<A, B>(
+    postgres: &Postgres,
+    first: impl Future<Output = A>,
+    operations: impl Future<Output = B>,
+) -> B {
+    let holder = lock_table(postgres).await;
+    let queued = async {
+        until_waiting(postgres).await;
+        // The operations are asked first, and so are all in the queue when the lock goes.
+        let rollback = async { holder.rollback().await.unwrap() };
+        tokio::join!(operations, rollback).0
+    };
+    tokio::join!(first, queued).1
 }
