@@ -7,7 +7,14 @@ use tower_idempotency_core::{
     Attempt, Claim, ClaimRequest, Judgement, LeaseToken, RawClaim, Retention, Takeable,
 };
 
-use crate::{batch::Batches, connection::Connection, row, sabotage::Guard, shared::Shared};
+use crate::{
+    batch::Batches,
+    connection::Connection,
+    row,
+    sabotage::Guard,
+    shared::Shared,
+    sql::{Sql, Text},
+};
 
 /// How often a claim looks again after it lost a race, before it answers "in progress".
 const ROUNDS: u32 = 8;
@@ -17,13 +24,14 @@ const ROUNDS: u32 = 8;
 pub(crate) enum Found {
     /// It made the record.
     Made,
-    /// Somebody else made the record at the same time, and has just committed: look again.
+    /// Somebody else had made the record, and it could not be seen or is gone again: look again.
     Missed,
     /// The record that was there.
     Record(RawClaim),
 }
 
-/// Claims the key: one statement, and a second one only for records whose time is over.
+/// Claims the key: one statement for a new one, and another to take over a record whose time is
+/// over. By itself, a claim also reads in a statement of its own what it did not have to make.
 ///
 /// With batches, the statements are shared; without, they have a connection of the pool.
 ///
@@ -54,7 +62,7 @@ enum Way<'a> {
 }
 
 impl Way<'_> {
-    async fn find_or_insert(
+    async fn insert_or_find(
         &mut self,
         shared: &Shared,
         request: &Arc<ClaimRequest>,
@@ -62,8 +70,8 @@ impl Way<'_> {
         match self {
             Self::Batches(batches) => batches.claim(request, !shared.sql.relaxed_claims).await,
             Self::Alone(connection) => {
-                let query = shared.query(&shared.sql.claim);
-                Box::pin(find_or_insert(connection, query, request)).await
+                let query = |text: &_| shared.query(text);
+                Box::pin(insert_or_find(connection, &shared.sql, query, request)).await
             }
         }
     }
@@ -91,7 +99,7 @@ async fn claim_by(
     request: &Arc<ClaimRequest>,
 ) -> sqlx::Result<Claim<Attempt>> {
     for _ in 0..ROUNDS {
-        let found = match way.find_or_insert(shared, request).await? {
+        let found = match way.insert_or_find(shared, request).await? {
             Found::Made => return Ok(Claim::Acquired(Attempt::FIRST)),
             Found::Missed => continue,
             Found::Record(found) => found,
@@ -120,14 +128,16 @@ fn recognisable(shared: &Shared, request: &ClaimRequest, mut found: RawClaim) ->
     found
 }
 
-/// Runs the first statement.
-pub(crate) async fn find_or_insert(
+/// Makes the record; if there is one, reads it.
+pub(crate) async fn insert_or_find(
     connection: &mut PgConnection,
-    query: Query<'static, Postgres, PgArguments>,
+    sql: &Sql,
+    query: impl Fn(&Text) -> Query<'static, Postgres, PgArguments>,
     request: &ClaimRequest,
 ) -> sqlx::Result<Found> {
-    let row = query
-        .bind(request.id.as_bytes().as_slice())
+    let id = request.id.as_bytes().as_slice();
+    let made = query(&sql.claim)
+        .bind(id)
         .bind(request.token.as_uuid())
         .bind(request.fingerprint.to_bytes())
         .bind(readable(request.scope.namespace()))
@@ -137,16 +147,21 @@ pub(crate) async fn find_or_insert(
         .bind(Retention::For(request.lease).milliseconds())
         .bind(request.abandoned_retention().milliseconds())
         .bind(request.retention.milliseconds())
+        .execute(&mut *connection)
+        .await?;
+    if made.rows_affected() == 1 {
+        return Ok(Found::Made);
+    }
+    let found = query(&sql.found)
+        .bind(id)
         .fetch_optional(connection)
         .await?;
-    Ok(match row.as_ref().map(row::claim).transpose()? {
-        None => Found::Missed,
-        Some(None) => Found::Made,
-        Some(Some(found)) => Found::Record(found),
-    })
+    let found = found.as_ref().map(row::claim).transpose()?.flatten();
+    // Whoever made the record may have given it up since.
+    Ok(found.map_or(Found::Missed, Found::Record))
 }
 
-/// Runs the second statement.
+/// Takes over the record that was found.
 pub(crate) async fn take_over(
     connection: &mut PgConnection,
     query: Query<'static, Postgres, PgArguments>,

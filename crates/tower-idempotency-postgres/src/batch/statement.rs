@@ -78,7 +78,7 @@ async fn run_alone(
             request,
             durable: true,
         } => {
-            let found = claim::find_or_insert(connection, query(&sql.claim), request).await;
+            let found = claim::insert_or_find(connection, sql, query, request).await;
             Some(match found {
                 Err(error) if !is_unreadable(&error) => Err(error),
                 found => Ok(Answer::Claimed(found)),

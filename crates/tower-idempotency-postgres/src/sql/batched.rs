@@ -18,8 +18,8 @@ use std::fmt::Write;
 /// The claims. Arrays: `$1` ids, `$2` tokens, `$3` fingerprints, `$4` namespaces, `$5` principals,
 /// `$6` routes, `$7` keys, `$8` leases, `$9` failed retentions, `$10` retentions.
 ///
-/// As `CLAIM`: reads each record; only if there is none, makes one. Never waits for a row that is
-/// held.
+/// Reads each record; only if there is none, makes one, as `CLAIM` does. Never waits for a row that
+/// is held.
 const CLAIMS: &str = "
 found AS MATERIALIZED (
     SELECT id, /* read by claims */

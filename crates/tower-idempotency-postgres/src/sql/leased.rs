@@ -1,38 +1,30 @@
 //! The statements of an execution that is a lease.
 
-/// Reads the record; only if there is none, makes one. Never waits for a row that is held.
+/// Makes the record if there is none, without looking at the one that there is: nearly every claim
+/// is of a new key, and a statement that could also answer with the record costs the server more.
 ///
-/// No row comes back if somebody else made the record in between: then run it again.
+/// A record that the statement sees is passed by, so that nothing waits for one that is held; no
+/// row is changed either if somebody else makes the record in between.
 ///
 /// `$1` id, `$2` token, `$3` fingerprint, `$4` namespace, `$5` principal, `$6` route, `$7` key,
 /// `$8` lease, `$9` failed retention, `$10` retention; all times in ms, NULL for ever.
 pub(super) const CLAIM: &str = "
-WITH existing AS MATERIALIZED (
-    SELECT state, token, fingerprint, attempt, takeover, lease_expires_at, expires_at,
-           response_status, response_head, response_body
-    FROM /* schema. */idempotency_keys
-    WHERE id = $1
-),
-inserted AS (
-    INSERT INTO /* schema. */idempotency_keys
-        (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
-         created_at, lease_expires_at, expires_at, sweep_at)
-    SELECT $1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, false, /* now */,
-           /* now */ + $8 * interval '1 millisecond',
-           coalesce(/* now */ + ($8 + $9) * interval '1 millisecond', 'infinity'),
-           coalesce(/* now */ + $10 * interval '1 millisecond',
-                    /* now */ + ($8 + $9) * interval '1 millisecond', 'infinity')
-    WHERE NOT EXISTS (SELECT FROM existing)
-    ON CONFLICT (id) DO NOTHING
-    RETURNING token
-)
-SELECT NULL::text AS state, token, NULL::bytea AS fingerprint, 1 AS attempt, false AS takeover,
-       false AS expired, 0::bigint AS remaining_ms, NULL::smallint AS response_status,
-       NULL::bytea AS response_head, NULL::bytea AS response_body, NULL::bigint AS life_us
-FROM inserted
-UNION ALL
+INSERT INTO /* schema. */idempotency_keys
+    (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
+     created_at, lease_expires_at, expires_at, sweep_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, false, /* now */,
+       /* now */ + $8 * interval '1 millisecond',
+       coalesce(/* now */ + ($8 + $9) * interval '1 millisecond', 'infinity'),
+       coalesce(/* now */ + $10 * interval '1 millisecond',
+                /* now */ + ($8 + $9) * interval '1 millisecond', 'infinity')
+WHERE NOT EXISTS (SELECT FROM /* schema. */idempotency_keys WHERE id = $1) /* and relaxed */
+ON CONFLICT (id) DO NOTHING";
+
+/// Reads the record that a claim did not have to make. `$1` id.
+pub(super) const FOUND: &str = "
 SELECT /* read by claims */
-FROM existing";
+FROM /* schema. */idempotency_keys
+WHERE id = $1";
 
 /// Puts a new execution in the place of one that expired, failed or lost its lease,
 /// if the record is still the one that was seen, and still for the reason that was seen.
@@ -95,19 +87,17 @@ WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > /* now *
 
 /// The same, but leaves a row alone that somebody holds: for a connection that others wait for.
 pub(super) const COMPLETE_UNHELD: &str = "
-WITH held AS MATERIALIZED (
-    SELECT record.ctid AS place
-    FROM /* schema. */idempotency_keys AS record
-    WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > /* now */
-    FOR UPDATE SKIP LOCKED
-)
-UPDATE /* schema. */idempotency_keys AS record
+UPDATE /* schema. */idempotency_keys
 SET state = 'completed', lease_expires_at = NULL, ended_at = /* now */,
     expires_at = coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
     sweep_at = least(sweep_at, coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity')),
     steps = NULL, response_status = $4, response_head = $5, response_body = $6
-FROM held
-WHERE record.ctid = held.place";
+WHERE ctid = (
+    SELECT ctid
+    FROM /* schema. */idempotency_keys
+    WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > /* now */
+    FOR UPDATE SKIP LOCKED
+)";
 
 /// Records a failure. `$1` id, `$2` token, `$3` failed retention, `$4` category, `$5` error.
 pub(super) const FAIL: &str = "

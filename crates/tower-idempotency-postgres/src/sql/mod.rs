@@ -62,6 +62,7 @@ pub(crate) struct Sql {
     pub(crate) claims_and_ends: Text,
     pub(crate) claims_and_completions: Text,
     pub(crate) claim: Text,
+    pub(crate) found: Text,
     pub(crate) take_over: Text,
     pub(crate) renew: Text,
     pub(crate) complete: Text,
@@ -120,6 +121,7 @@ impl Sql {
             claims_and_ends: batched(batched::both()),
             claims_and_completions: completions(batched::claims_and_completions()),
             claim: text(leased::CLAIM),
+            found: text(leased::FOUND),
             take_over: text(leased::TAKE_OVER),
             renew: guarded(Guard::RenewFence, leased::RENEW),
             complete: guarded(Guard::CompleteFence, leased::COMPLETE),
@@ -215,11 +217,10 @@ impl Text {
 fn relaxed(text: &Text) -> Text {
     let off = "set_config('synchronous_commit', 'off', true)";
     // Where each of the two statements is sure to evaluate it, if it writes.
-    let inserts = "WHERE NOT EXISTS (SELECT FROM existing)";
     let clock = "SELECT clock_timestamp() AS now)";
     let relaxed = text
         .0
-        .replacen(inserts, &format!("{inserts} AND {off} = 'off'"), 1)
+        .replacen("/* and relaxed */", &format!("AND {off} = 'off'"), 1)
         .replacen(
             clock,
             &format!("SELECT clock_timestamp() AS now, {off})"),
@@ -318,6 +319,7 @@ mod tests {
             &sql.claims_and_ends,
             &sql.claims_and_completions,
             &sql.claim,
+            &sql.found,
             &sql.take_over,
             &sql.renew,
             &sql.complete,

@@ -4,6 +4,7 @@
 
 mod batches;
 mod bounds;
+mod claims;
 mod conformance;
 mod fence;
 mod fenced;
