@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time::Instant};
 
 use crate::{
     Backend, BatchError, Ran,
@@ -17,6 +17,8 @@ use crate::{
 pub(crate) struct Lane<B: Backend> {
     shared: Arc<Shared<B>>,
     connection: Option<B::Connection>,
+    /// Since when its batch is running.
+    running: Option<Instant>,
     has_ended: bool,
 }
 
@@ -26,12 +28,13 @@ impl<B: Backend> Lane<B> {
         Self {
             shared,
             connection: None,
+            running: None,
             has_ended: false,
         }
     }
 
     pub(crate) async fn run(mut self) {
-        while !self.ends_if_nothing_waits() {
+        while !self.ends_if_spare() {
             if let Err(error) = self.connect().await {
                 return self.give_up(&error);
             }
@@ -43,17 +46,19 @@ impl<B: Backend> Lane<B> {
             if !is_crowd {
                 yield_now().await;
             }
-            let batch = shared.queue().take(&shared.backend, &shared.limits);
+            let (taken, batch) = shared.queue().take(&shared.backend, &shared.limits);
+            self.running = Some(taken);
             if !batch.is_empty() {
                 self.run_batch(batch).await;
             }
         }
     }
 
-    fn ends_if_nothing_waits(&mut self) -> bool {
-        let ends = self.shared.queue().end_if_empty(&mut self.connection);
-        self.has_ended = ends;
-        ends
+    fn ends_if_spare(&mut self) -> bool {
+        let mut queue = self.shared.queue();
+        queue.ran(self.running.take());
+        self.has_ended = queue.end_if_spare(&self.shared.limits, &mut self.connection);
+        self.has_ended
     }
 
     /// Sees to it that there is a connection. Nothing is taken from the queue before.
@@ -136,7 +141,10 @@ impl<B: Backend> Lane<B> {
 impl<B: Backend> Drop for Lane<B> {
     fn drop(&mut self) {
         if !self.has_ended {
-            let left = self.shared.queue().end_lane();
+            let mut queue = self.shared.queue();
+            queue.ran(self.running.take());
+            let left = queue.end_lane();
+            drop(queue);
             // Their senders tell the callers.
             drop(left);
         }

@@ -7,8 +7,8 @@
 //! 1. An operation is put into a queue. If one of a few *lanes* is free, a task begins.
 //! 2. The task gets a connection and then takes what is queued, up to a number and a size,
 //!    and runs it as one batch.
-//! 3. Whatever arrives meanwhile is the next batch. When nothing is queued, the task puts its
-//!    connection away and ends.
+//! 3. Whatever arrives meanwhile is the next batch. When nothing is queued, or only a few that
+//!    another lane will soon have room for, the task puts its connection away and ends.
 //!
 //! So nobody ever waits for company: a lone operation goes at once, and batches grow just as far
 //! as the load makes them.

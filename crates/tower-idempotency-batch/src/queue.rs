@@ -2,14 +2,14 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{Backend, BatchError, Limits};
 
-/// A batch that takes longer than this may be stuck: another lane begins without a crowd.
+/// A batch that takes longer than this may be stuck: nobody waits for it.
 const LONG: Duration = Duration::from_millis(5);
 
 /// What the caller is told.
@@ -33,8 +33,8 @@ pub(crate) struct Queue<B: Backend> {
     lanes: usize,
     /// How many of them are opening a connection.
     opening: usize,
-    /// When a batch was last taken.
-    taken: Option<Instant>,
+    /// When those batches were taken that run.
+    running: Vec<Instant>,
     /// Connections of lanes that have nothing to do.
     idle: Vec<B::Connection>,
     /// How many callers have gone since those that they left behind were last removed.
@@ -47,7 +47,7 @@ impl<B: Backend> Queue<B> {
             waiting: VecDeque::new(),
             lanes: 0,
             opening: 0,
-            taken: None,
+            running: Vec::new(),
             idle: Vec::new(),
             gone: 0,
         }
@@ -69,8 +69,13 @@ impl<B: Backend> Queue<B> {
     /// Tells whether those that wait are better off with one more lane than with the next batch of
     /// one that there is.
     fn needs_another_lane(&self, limits: &Limits) -> bool {
-        let is_stuck = || self.taken.is_some_and(|taken| taken.elapsed() > LONG);
+        let is_stuck = || !self.running.is_empty() && !self.moves();
         self.lanes == self.opening || self.waiting.len() >= limits.crowd || is_stuck()
+    }
+
+    /// Tells whether a batch is running that will soon make room for those that wait.
+    fn moves(&self) -> bool {
+        self.running.iter().any(|taken| taken.elapsed() <= LONG)
     }
 
     /// Notes that a lane begins to open a connection, or has done so.
@@ -92,9 +97,23 @@ impl<B: Backend> Queue<B> {
         }
     }
 
-    /// Takes the next batch: those that wait longest, and fit together.
-    pub(crate) fn take(&mut self, backend: &B, limits: &Limits) -> Vec<Waiting<B>> {
-        self.taken = Some(Instant::now());
+    /// Takes the next batch, and says since when it is running: until [`ran`](Self::ran).
+    pub(crate) fn take(&mut self, backend: &B, limits: &Limits) -> (Instant, Vec<Waiting<B>>) {
+        let taken = Instant::now();
+        self.running.push(taken);
+        (taken, self.next_batch(backend, limits))
+    }
+
+    /// Notes that a lane's batch no longer runs, if it has one.
+    pub(crate) fn ran(&mut self, taken: Option<Instant>) {
+        let place = self.running.iter().position(|other| Some(*other) == taken);
+        if let Some(place) = place {
+            self.running.swap_remove(place);
+        }
+    }
+
+    /// Takes those that wait longest, and fit together.
+    fn next_batch(&mut self, backend: &B, limits: &Limits) -> Vec<Waiting<B>> {
         let at_most = self.waiting.len().min(limits.operations.max(1));
         let mut batch: Vec<Waiting<B>> = Vec::with_capacity(at_most);
         let mut keys = HashSet::with_capacity(at_most);
@@ -126,9 +145,16 @@ impl<B: Backend> Queue<B> {
         batch
     }
 
-    /// Ends a lane if nothing waits; returns whether it did, and keeps its connection then.
-    pub(crate) fn end_if_empty(&mut self, connection: &mut Option<B::Connection>) -> bool {
-        let ends = self.waiting.is_empty();
+    /// Ends a lane if nothing waits, or nothing that would have had one more lane begun;
+    /// returns whether it did, and keeps its connection then.
+    ///
+    /// Two lanes that both went on for a few would share a load that is one batch for one of them.
+    pub(crate) fn end_if_spare(
+        &mut self,
+        limits: &Limits,
+        connection: &mut Option<B::Connection>,
+    ) -> bool {
+        let ends = self.waiting.is_empty() || (self.moves() && self.waiting.len() < limits.crowd);
         if ends {
             self.lanes -= 1;
             self.idle.extend(connection.take());

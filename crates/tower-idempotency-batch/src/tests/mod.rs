@@ -3,9 +3,11 @@
 mod failures;
 mod memory;
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use self::memory::{Fixture, MANY, answer, within};
+use tokio::time::advance;
+
+use self::memory::{Asked, Fixture, answer, within};
 use crate::BatchError;
 
 #[tokio::test]
@@ -149,21 +151,79 @@ async fn another_lane_begins_for_a_crowd() {
     }
 }
 
-#[tokio::test]
+/// Longer than a batch takes that is not stuck.
+const LONG: Duration = Duration::from_millis(6);
+
+#[tokio::test(start_paused = true)]
 async fn another_lane_begins_beside_a_batch_that_is_stuck() {
     let fixture = Fixture::new(|limits| {
         limits.lanes = 2;
         limits.crowd = 1_000;
     });
     let stuck = fixture.occupy(1).await;
-    // However slow the machine is, at some time the batch has been running for long.
-    let mut others = Vec::new();
-    while fixture.counts().0 < 2 {
-        others.push(fixture.start(2).await);
-    }
+    let early = fixture.start(2).await;
+    assert_eq!(fixture.counts().0, 1);
+    advance(LONG).await;
+    let late = fixture.start(3).await;
     fixture.until_begun().await;
-    fixture.open(MANY);
-    for asked in [stuck].into_iter().chain(others) {
+    assert_eq!(fixture.batches(), [vec![1], vec![2, 3]]);
+    fixture.open(2);
+    for asked in [stuck, early, late] {
+        answer(asked).await.unwrap();
+    }
+}
+
+/// Starts a batch in each of two lanes, the second one for a crowd of three.
+async fn in_two_lanes() -> (Fixture, Vec<Asked>) {
+    let fixture = Fixture::new(|limits| {
+        limits.lanes = 2;
+        limits.crowd = 3;
+    });
+    let mut all = vec![fixture.occupy(1).await];
+    all.extend(fixture.start_all([2, 3, 4]).await);
+    fixture.until_begun().await;
+    (fixture, all)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_leaves_a_few_to_one_whose_batch_is_under_way() {
+    let (fixture, mut all) = in_two_lanes().await;
+    all.extend(fixture.start_all([5, 6]).await);
+    fixture.open(1);
+    assert_eq!(answer(all.remove(0)).await, Ok(2));
+    assert_eq!(fixture.counts(), (1, 1));
+    fixture.open(2);
+    for asked in all {
+        answer(asked).await.unwrap();
+    }
+    assert_eq!(fixture.batches(), [vec![1], vec![2, 3, 4], vec![5, 6]]);
+    assert_eq!(fixture.until_quiet().await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_goes_on_for_a_crowd() {
+    let (fixture, mut all) = in_two_lanes().await;
+    all.extend(fixture.start_all([5, 6, 7]).await);
+    fixture.open(1);
+    fixture.until_begun().await;
+    let batches = [vec![1], vec![2, 3, 4], vec![5, 6, 7]];
+    assert_eq!(fixture.batches(), batches);
+    fixture.open(2);
+    for asked in all {
+        answer(asked).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_goes_on_beside_a_batch_that_is_stuck() {
+    let (fixture, mut all) = in_two_lanes().await;
+    all.push(fixture.start(5).await);
+    advance(LONG).await;
+    fixture.open(1);
+    fixture.until_begun().await;
+    assert_eq!(fixture.batches(), [vec![1], vec![2, 3, 4], vec![5]]);
+    fixture.open(2);
+    for asked in all {
         answer(asked).await.unwrap();
     }
 }
