@@ -6,7 +6,7 @@ use tower_idempotency_core::{
     RecordInfo, RecordState, StoreError,
 };
 
-/// Reads what a claim found; `None` if it made the record.
+/// Reads the record that a claim found; `None` if there is none.
 ///
 /// The row can be an answer in text, so bytes are not borrowed from it.
 pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<RawClaim>> {
