@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell;
+use crate::{folder, shell};
 
 /// A folder with `initdb`, `postgres` and `pg_ctl`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,15 +25,20 @@ impl Binaries {
     /// one that was fetched into `cache` before.
     #[must_use]
     pub fn find(cache: &Path) -> Option<Self> {
-        Self::installed(cache).next()
+        let cache = folder::reachable_cache(cache, shell::server_user());
+        Self::installed(&cache).next()
     }
 
     /// Finds a server of major version `major`, or any; fetches or installs one if there is none.
+    ///
+    /// What is fetched is kept in `cache`, or below /var/cache if root is here and the user who
+    /// runs its servers cannot reach `cache`.
     ///
     /// # Errors
     ///
     /// With all that was tried and what to do, if none can be had.
     pub fn provide(major: Option<u32>, cache: &Path) -> Result<Self> {
+        let cache = &folder::reachable_cache(cache, shell::server_user());
         let fits = |found: &Self| major.is_none_or(|major| found.major == major);
         if let Some(found) = Self::installed(cache).find(fits) {
             return Ok(found);

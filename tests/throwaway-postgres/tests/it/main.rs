@@ -5,10 +5,12 @@
 mod pooler;
 
 use std::{
+    fs::Permissions,
     io::{BufRead, BufReader},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -158,10 +160,43 @@ fn a_dropped_server_leaves_nothing() {
 
 #[test]
 fn a_killed_owner_leaves_nothing() {
+    let (mut owner, held) = owner_in(&std::env::temp_dir());
+    for (pid, folder) in &held {
+        assert!(is_running(*pid) && folder.is_dir());
+    }
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    for (pid, folder) in &held {
+        eventually("the server ends with its owner", || !is_running(*pid));
+        eventually("its folder goes", || !folder.exists());
+    }
+}
+
+#[test]
+fn a_temporary_folder_may_be_closed_to_the_servers_user() {
+    // As in a clone below /root, or below what `mktemp -d` makes.
+    let closed = std::env::temp_dir().join(format!("closed-{}", std::process::id()));
+    let inner = closed.join("open");
+    std::fs::create_dir_all(&inner).unwrap();
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+    let (mut owner, held) = owner_in(&inner);
+    assert!(held.iter().all(|(pid, _)| is_running(*pid)));
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    for (_, folder) in &held {
+        eventually("its folder goes", || !folder.exists());
+    }
+    std::fs::remove_dir_all(&closed).unwrap();
+}
+
+/// Another process that holds a server, and a pooler where there is one, and their process ids
+/// and folders.
+fn owner_in(temporary: &Path) -> (Child, Vec<(u32, PathBuf)>) {
     // The owner takes a pooler that is there, and fetches none.
-    let _ = pooler::program();
+    let pooler = pooler::program();
     let mut owner = Command::new(env!("CARGO_BIN_EXE_hold-postgres"))
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .env("TMPDIR", temporary)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -174,15 +209,6 @@ fn a_killed_owner_leaves_nothing() {
             Some((pid.parse().unwrap(), folder.into()))
         })
         .collect();
-    // The second one is a pooler, where there is one.
-    assert_eq!(held.len(), 1 + usize::from(pooler::program().is_some()));
-    for (pid, folder) in &held {
-        assert!(is_running(*pid) && folder.is_dir());
-    }
-    owner.kill().unwrap();
-    owner.wait().unwrap();
-    for (pid, folder) in &held {
-        eventually("the server ends with its owner", || !is_running(*pid));
-        eventually("its folder goes", || !folder.exists());
-    }
+    assert_eq!(held.len(), 1 + usize::from(pooler.is_some()));
+    (owner, held)
 }
