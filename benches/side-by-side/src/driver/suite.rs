@@ -19,7 +19,7 @@ pub(crate) struct Suite {
     pub(crate) fine: bool,
 }
 
-const ALL: [usize; 5] = [1, 8, 64, 256, 1024];
+const ALL: [usize; 6] = [1, 8, 64, 128, 256, 1024];
 const SOME: [usize; 3] = [1, 64, 256];
 const ONE: [usize; 1] = [64];
 
