@@ -18,7 +18,8 @@
 //!
 //! - A claim is **one statement** that inserts a record only if it sees none. Shared by several
 //!   claims, it also reads the records that were there; a duplicate that comes alone is read by a
-//!   statement more. A duplicate costs look-ups by the primary key, and writes nothing.
+//!   statement more. A duplicate costs look-ups by the primary key, and writes nothing. Claims of
+//!   one key that meet are told apart by the primary key.
 //! - Claims, completions, renewals and releases that are **in flight together share a statement and
 //!   a commit**, on two connections that the pool opens and that are then the store's own
 //!   ([`batch_connections`](PostgresStoreBuilder::batch_connections)). Nobody waits for company.

@@ -9,11 +9,15 @@ use tower_idempotency_core::RecordId;
 
 use super::{
     connection::{LaneConnection, for_transaction},
-    error::{SharedError, Stuck, is_poison},
+    error::{SharedError, Stuck, is_poison, is_race},
     operation::{Answer, Operation},
     statement,
 };
 use crate::{claim, pooling::Pooling, sql::Sql};
+
+/// How many lost races a batch is run again after. Then it is divided, as if one of its operations
+/// could not be run at all; a claim by itself loses no race.
+const RACES: usize = 2;
 
 /// What lanes need.
 #[derive(Debug)]
@@ -41,7 +45,23 @@ impl Lanes {
         }
     }
 
+    /// Runs a batch, again if the server refused it because somebody else made one of its records
+    /// meanwhile: that record is seen then.
     async fn run_on(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[Operation],
+    ) -> Result<Vec<Answer>, Error> {
+        for _ in 0..RACES {
+            match self.run_once_on(connection, batch).await {
+                Err(Error::Usual(error)) if is_race(&error) => {}
+                ran => return ran,
+            }
+        }
+        self.run_once_on(connection, batch).await
+    }
+
+    async fn run_once_on(
         &self,
         connection: &mut PgConnection,
         batch: &[Operation],

@@ -158,6 +158,15 @@ pub(crate) fn is_poison(error: &Error) -> bool {
     !is_everybodys
 }
 
+/// Tells whether the server refused a batch since somebody else has just made one of its records.
+pub(crate) fn is_race(error: &Error) -> bool {
+    // unique_violation
+    error.as_database_error().is_some_and(|error| {
+        error.code().as_deref() == Some("23505")
+            && error.constraint() == Some("idempotency_keys_pkey")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

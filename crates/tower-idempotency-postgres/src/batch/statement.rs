@@ -6,9 +6,8 @@ use sqlx::{
     PgConnection, Postgres, Row,
     postgres::{PgArguments, PgBindIterExt, PgRow},
     query::Query,
-    types::Uuid,
 };
-use tower_idempotency_core::{ClaimRequest, LeaseToken, RawClaim, RecordState, Retention};
+use tower_idempotency_core::{ClaimRequest, RawClaim, RecordState, Retention};
 
 use super::operation::{Answer, Change, End, Operation};
 use crate::{
@@ -284,7 +283,9 @@ impl<'a> Sorted<'a> {
         found: &[PgRow],
         answers: &mut [Option<Answer>],
     ) -> sqlx::Result<()> {
-        let made = Made::read(summary, asked.len() - found.len())?;
+        let made: i64 = summary.try_get_unchecked(1)?;
+        // If not, it is looked at again who did: a claim knows its own record by its token.
+        let all_are_made = usize::try_from(made) == Ok(asked.len() - found.len());
         let mut records = vec![None; asked.len()];
         for row in found {
             let id: &[u8] = row.try_get_unchecked(0)?;
@@ -299,7 +300,7 @@ impl<'a> Sorted<'a> {
             for (nth, (place, _)) in same.iter().enumerate() {
                 let found = match row {
                     Some(row) => row::found(row).map(Found::Record),
-                    None if !made.contains(first.token) => Ok(Found::Missed),
+                    None if !all_are_made => Ok(Found::Missed),
                     None if nth == 0 => Ok(Found::Made),
                     None => Ok(Found::Record(as_made(first))),
                 };
@@ -322,29 +323,6 @@ impl<'a> Sorted<'a> {
             answers[*place] = Some(Answer::Ended(all || changed.contains(&n)));
         }
         Ok(())
-    }
-}
-
-/// Which claims have made their record.
-enum Made {
-    All,
-    These(HashSet<Uuid>),
-}
-
-impl Made {
-    fn read(summary: &PgRow, missing: usize) -> sqlx::Result<Self> {
-        let tokens: Vec<Uuid> = summary.try_get_unchecked(1)?;
-        if tokens.len() == missing {
-            return Ok(Self::All);
-        }
-        Ok(Self::These(tokens.into_iter().collect()))
-    }
-
-    fn contains(&self, token: LeaseToken) -> bool {
-        match self {
-            Self::All => true,
-            Self::These(tokens) => tokens.contains(&token.as_uuid()),
-        }
     }
 }
 

@@ -18,8 +18,10 @@ use std::fmt::Write;
 /// The claims. Arrays: `$1` ids, `$2` tokens, `$3` fingerprints, `$4` namespaces, `$5` principals,
 /// `$6` routes, `$7` keys, `$8` leases, `$9` failed retentions, `$10` retentions.
 ///
-/// Reads each record; only if there is none, makes one, as `CLAIM` does. Never waits for a row that
-/// is held.
+/// Reads each record, and makes those that are not there. Never waits for a row that is held.
+///
+/// The server refuses the whole statement if somebody else makes one of the records between the
+/// two: it is run again then, and finds it. `ON CONFLICT` would look each of them up once more.
 const CLAIMS: &str = "
 found AS MATERIALIZED (
     SELECT id, /* read by claims */
@@ -44,8 +46,7 @@ inserted AS (
                unnest($9::bigint[]) AS abandoned, unnest($10::bigint[]) AS retention
     ) AS asked
     WHERE id NOT IN (SELECT id FROM found)
-    ON CONFLICT (id) DO NOTHING
-    RETURNING token
+    RETURNING 1
 )";
 
 /// Locks the record of each of `ends` that is its own, and finds its place.
@@ -167,8 +168,9 @@ pub(super) fn claims_and_completions() -> String {
     claims_and(COMPLETIONS, COMPLETED)
 }
 
-/// The tokens of the claims that made their record.
-const MADE: &str = "ARRAY(SELECT token FROM inserted)";
+/// How many claims made their record: all that have not found it, unless the table has triggers of
+/// its own that prevent it.
+const MADE: &str = "(SELECT count(*) FROM inserted)";
 /// The places of the ends that changed their record.
 const ENDED: &str = "ARRAY(SELECT n FROM updated UNION ALL SELECT n FROM freed)";
 /// The same where all are completions.
@@ -179,7 +181,7 @@ const FOUND: &str = "state, token, fingerprint, attempt, takeover, expired, rema
 
 fn alone(ends: &str, ended: &str) -> String {
     let ends = ends.replace(MINE_MARK, MINE);
-    format!("\nWITH {ends}\nSELECT NULL::bytea, '{{}}'::uuid[], {ended}")
+    format!("\nWITH {ends}\nSELECT NULL::bytea, 0::bigint, {ended}")
 }
 
 fn claims_and(ends: &str, ended: &str) -> String {

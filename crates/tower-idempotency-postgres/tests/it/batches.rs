@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
-use sqlx::Executor;
+use sqlx::{Executor, PgTransaction};
 use tower_idempotency_core::{
     Claim, ClaimRequest, Execution, Fingerprint, Renewal, Settled, Store, StoreErrorKind,
 };
@@ -12,7 +12,7 @@ use tower_idempotency_testkit::run;
 
 use crate::support::{
     Postgres, acquire, complete, completed, lock_table, pool, postgres, request, together,
-    until_waiting,
+    until_waited_for, until_waiting,
 };
 
 fn store(postgres: &Postgres, lanes: usize) -> PostgresStore {
@@ -122,6 +122,50 @@ fn of_several_claims_of_a_key_in_one_batch_one_acquires_it() {
         assert_eq!(count(|claim| matches!(claim, Claim::InProgress { .. })), 7);
         assert_eq!(count(|claim| matches!(claim, Claim::Mismatch)), 1);
     });
+}
+
+/// The server refuses such a batch, which finds the record the next time.
+#[test]
+fn a_batch_that_loses_the_race_for_a_key_is_run_again_as_one() {
+    run(async {
+        let postgres = postgres().await;
+        let store = store(&postgres, 1);
+        let mut before = made_elsewhere(&postgres, "before").await;
+        let mut raced = made_elsewhere(&postgres, "raced").await;
+        let requests = ["a", "raced", "b"].map(request);
+        let others = async {
+            until_waited_for(&postgres, &mut before).await;
+            let race = async {
+                before.commit().await.unwrap();
+                until_waited_for(&postgres, &mut raced).await;
+                raced.commit().await.unwrap();
+            };
+            tokio::join!(claim_all(&store, &requests), race).0
+        };
+        // The only lane waits for the first one while the others come.
+        let before = request("before");
+        let (before, claims) = tokio::join!(store.claim(&before), others);
+        let [a, raced, b] = claims.try_into().unwrap();
+        for claim in [before.unwrap(), raced] {
+            assert!(matches!(claim, Claim::InProgress { .. }), "{claim:?}");
+        }
+        drop((acquired(a), acquired(b)));
+        // Those of the two keys, and the batch's second try.
+        assert_eq!(commits(&postgres).await, 3);
+    });
+}
+
+/// Makes the record of a key, as a claim of another process does that is not committed yet.
+async fn made_elsewhere(postgres: &Postgres, key: &str) -> PgTransaction<'static> {
+    let elsewhere = store(postgres, 0);
+    drop(acquire(&elsewhere, &request(key)).await);
+    let mut transaction = postgres.pool.begin().await.unwrap();
+    let anew = "CREATE TEMPORARY TABLE made ON COMMIT DROP AS SELECT * FROM idempotency_keys";
+    transaction.execute(anew).await.unwrap();
+    postgres.execute("DELETE FROM idempotency_keys").await;
+    let make = "INSERT INTO idempotency_keys SELECT * FROM made";
+    transaction.execute(make).await.unwrap();
+    transaction
 }
 
 #[test]

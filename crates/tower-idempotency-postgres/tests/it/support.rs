@@ -221,6 +221,15 @@ pub(crate) async fn until_waiting(postgres: &Postgres) {
     while waiting(postgres).await == 0 {}
 }
 
+/// Waits until a statement waits for a row of `holder`.
+pub(crate) async fn until_waited_for(postgres: &Postgres, holder: &mut PgTransaction<'_>) {
+    let pid = sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()");
+    let pid = pid.fetch_one(&mut **holder).await.unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))";
+    let waiting = || sqlx::query_scalar::<_, i64>(waiting).bind(pid);
+    while waiting().fetch_one(&postgres.pool).await.unwrap() == 0 {}
+}
+
 /// Runs `operations` while the table is locked until one of them waits for it: by then the others
 /// are behind it in the queue.
 pub(crate) async fn together<T>(postgres: &Postgres, operations: impl Future<Output = T>) -> T {
