@@ -11,7 +11,8 @@ CREATE TABLE IF NOT EXISTS /* schema. */idempotency_keys (
     -- Changed by every execution; kept after its end, so that a takeover can name what it saw.
     token             uuid        NOT NULL,
     created_at        timestamptz NOT NULL,
-    -- NULL once the execution has ended.
+    -- What a record is, is said by these two and by its response: in progress as long as there is a
+    -- lease; then completed if there is a response_status, and failed if there is none.
     lease_expires_at  timestamptz,
     ended_at          timestamptz,
     -- When the record counts as absent. 'infinity' for those that never do.
@@ -22,7 +23,6 @@ CREATE TABLE IF NOT EXISTS /* schema. */idempotency_keys (
     attempt           integer     NOT NULL,
     response_status   smallint,
     takeover          boolean     NOT NULL,
-    state             text        NOT NULL,
     fingerprint       bytea       NOT NULL,
     namespace         text        NOT NULL,
     principal         text        NOT NULL,
@@ -38,18 +38,14 @@ CREATE TABLE IF NOT EXISTS /* schema. */idempotency_keys (
     response_body     bytea,
 
     CONSTRAINT idempotency_keys_pkey PRIMARY KEY (id),
-    -- The state is what the other columns say: in progress with a lease, or ended with a response
-    -- or without one. That is all that is checked, and each name is there once where it can be:
-    -- the server reads the text of every constraint again for every statement that writes.
-    CONSTRAINT idempotency_keys_state_fits
-        CHECK ((lease_expires_at IS NULL) = (ended_at IS NOT NULL)
-               AND state = CASE WHEN ended_at IS NULL THEN 'in_progress'
-                                WHEN response_status IS NULL THEN 'failed'
-                                ELSE 'completed' END)
+    -- In progress with a lease, or ended without one: the only way to be in two states at once.
+    -- The server reads the text of a constraint again for every statement that writes.
+    CONSTRAINT idempotency_keys_in_one_state
+        CHECK ((lease_expires_at IS NULL) = (ended_at IS NOT NULL))
 ) WITH (
     -- A completion writes a second version of its row, about twice as large with a short response:
     -- the room lets those of a batch stay on the page, so that no index is written again.
-    fillfactor = 35,
+    fillfactor = 33,
     -- Every row dies twice, by its completion and by the sweep.
     autovacuum_vacuum_scale_factor = 0.05
 );

@@ -31,15 +31,15 @@ pub(crate) fn without(left_out: Option<Guard>, guard: Guard, sql: &str) -> Strin
         ("AND token = $2", "AND $2::uuid IS NOT NULL"),
         // Keeping a response in a transaction.
         (
-            "WHERE record.expires_at <= excluded.created_at OR record.state = 'failed'",
-            "WHERE true OR record.state = 'failed'",
+            "WHERE record.expires_at <= excluded.created_at",
+            "WHERE true",
         ),
     ];
     let mut sql = fences.iter().fold(sql.to_owned(), |sql, (fence, nothing)| {
         sql.replace(fence, nothing)
     });
     if guard == Guard::InTransactionCheck {
-        let standing = "AND state = 'in_progress' AND expires_at > /* now */";
+        let standing = "AND ended_at IS NULL AND expires_at > /* now */";
         sql = sql.replace(standing, "");
     }
     sql

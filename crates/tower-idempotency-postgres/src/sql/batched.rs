@@ -30,10 +30,9 @@ found AS MATERIALIZED (
 ),
 inserted AS (
     INSERT INTO /* schema. */idempotency_keys
-        (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
+        (id, token, fingerprint, namespace, principal, route, key, attempt, takeover,
          created_at, lease_expires_at, expires_at, sweep_at)
-    SELECT id, new_token, new_fingerprint, namespace, principal, route, key, 'in_progress', 1,
-           false, /* now */,
+    SELECT id, new_token, new_fingerprint, namespace, principal, route, key, 1, false, /* now */,
            /* now */ + lease * interval '1 millisecond',
            coalesce(/* now */ + (lease + abandoned) * interval '1 millisecond', 'infinity'),
            coalesce(/* now */ + retention * interval '1 millisecond',
@@ -57,7 +56,7 @@ const MINE: &str = "LATERAL (
         SELECT ctid AS place
         FROM /* schema. */idempotency_keys AS record
         WHERE record.id = ends.id AND token = ends.new_token
-          AND state = 'in_progress' AND expires_at > /* now */
+          AND ended_at IS NULL AND expires_at > /* now */
         FOR UPDATE SKIP LOCKED
     ) AS mine";
 /// Stands for [`MINE`] in the statements.
@@ -86,8 +85,7 @@ held AS MATERIALIZED (
 ),
 updated AS (
     UPDATE /* schema. */idempotency_keys AS record
-    SET state = CASE kind WHEN 1 THEN 'completed' WHEN 2 THEN 'failed' ELSE state END,
-        lease_expires_at = CASE kind WHEN 3 THEN /* now */ + lease * interval '1 millisecond' END,
+    SET lease_expires_at = CASE kind WHEN 3 THEN /* now */ + lease * interval '1 millisecond' END,
         ended_at = CASE WHEN kind <> 3 THEN /* now */ END,
         expires_at = coalesce(/* now */ + kept * interval '1 millisecond', 'infinity'),
         sweep_at = CASE WHEN kind = 3 THEN sweep_at
@@ -115,8 +113,8 @@ freed AS (
 const COMPLETIONS: &str = "
 updated AS (
     UPDATE /* schema. */idempotency_keys AS record
-    SET state = 'completed', lease_expires_at = NULL, ended_at = /* now */,
-        expires_at = until, sweep_at = least(sweep_at, until),
+    SET lease_expires_at = NULL, ended_at = /* now */, expires_at = until,
+        sweep_at = least(sweep_at, until),
         steps = NULL, response_status = status,
         response_head = ($5::bytea[])[n], response_body = ($6::bytea[])[n]
     FROM (

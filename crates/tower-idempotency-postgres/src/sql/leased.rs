@@ -10,9 +10,9 @@
 /// `$8` lease, `$9` failed retention, `$10` retention; all times in ms, NULL for ever.
 pub(super) const CLAIM: &str = "
 INSERT INTO /* schema. */idempotency_keys
-    (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
+    (id, token, fingerprint, namespace, principal, route, key, attempt, takeover,
      created_at, lease_expires_at, expires_at, sweep_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, 'in_progress', 1, false, /* now */,
+SELECT $1, $2, $3, $4, $5, $6, $7, 1, false, /* now */,
        /* now */ + $8 * interval '1 millisecond',
        coalesce(/* now */ + ($8 + $9) * interval '1 millisecond', 'infinity'),
        coalesce(/* now */ + $10 * interval '1 millisecond',
@@ -34,20 +34,20 @@ WHERE id = $1";
 pub(super) const TAKE_OVER: &str = "
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 seen AS MATERIALIZED (
-    SELECT id, state, expires_at <= now AS expired
+    SELECT id, ended_at IS NULL AS running, expires_at <= now AS expired
     FROM /* schema. */idempotency_keys AS record, clock
     WHERE id = $1 AND token = $4
       AND CASE $5::text
           WHEN 'expired' THEN expires_at <= now
-          WHEN 'failed' THEN expires_at > now AND state = 'failed'
-          WHEN 'dead' THEN expires_at > now AND state = 'in_progress' AND lease_expires_at <= now
+          WHEN 'failed' THEN expires_at > now AND ended_at IS NOT NULL AND response_status IS NULL
+          WHEN 'dead' THEN expires_at > now AND lease_expires_at <= now
           END
     FOR UPDATE OF record SKIP LOCKED
 )
 UPDATE /* schema. */idempotency_keys AS record
-SET token = $2, fingerprint = $3, state = 'in_progress',
+SET token = $2, fingerprint = $3,
     attempt = CASE WHEN seen.expired THEN 1 ELSE attempt + 1 END,
-    takeover = NOT seen.expired AND seen.state = 'in_progress',
+    takeover = NOT seen.expired AND seen.running,
     created_at = CASE WHEN seen.expired THEN now ELSE created_at END,
     lease_expires_at = now + $6 * interval '1 millisecond',
     ended_at = NULL,
@@ -67,7 +67,7 @@ WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 held AS MATERIALIZED (
     SELECT id
     FROM /* schema. */idempotency_keys AS record, clock
-    WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > now
+    WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > now
     FOR UPDATE OF record SKIP LOCKED
 )
 UPDATE /* schema. */idempotency_keys AS record
@@ -79,23 +79,23 @@ WHERE record.id = held.id";
 /// Keeps a response. `$1` id, `$2` token, `$3` retention, `$4` status, `$5` head, `$6` body.
 pub(super) const COMPLETE: &str = "
 UPDATE /* schema. */idempotency_keys
-SET state = 'completed', lease_expires_at = NULL, ended_at = /* now */,
+SET lease_expires_at = NULL, ended_at = /* now */,
     expires_at = coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
     sweep_at = least(sweep_at, coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity')),
     steps = NULL, response_status = $4, response_head = $5, response_body = $6
-WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > /* now */";
+WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > /* now */";
 
 /// The same, but leaves a row alone that somebody holds: for a connection that others wait for.
 pub(super) const COMPLETE_UNHELD: &str = "
 UPDATE /* schema. */idempotency_keys
-SET state = 'completed', lease_expires_at = NULL, ended_at = /* now */,
+SET lease_expires_at = NULL, ended_at = /* now */,
     expires_at = coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
     sweep_at = least(sweep_at, coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity')),
     steps = NULL, response_status = $4, response_head = $5, response_body = $6
 WHERE ctid = (
     SELECT ctid
     FROM /* schema. */idempotency_keys
-    WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > /* now */
+    WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > /* now */
     FOR UPDATE SKIP LOCKED
 )";
 
@@ -103,21 +103,21 @@ WHERE ctid = (
 pub(super) const FAIL: &str = "
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
 UPDATE /* schema. */idempotency_keys
-SET state = 'failed', lease_expires_at = NULL, ended_at = now,
+SET lease_expires_at = NULL, ended_at = now,
     expires_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
     sweep_at = least(sweep_at, coalesce(now + $3 * interval '1 millisecond', 'infinity')),
     failure_category = $4, failure_error = $5
 FROM clock
-WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > now";
+WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > now";
 
 /// Gives a key up without a trace. `$1` id, `$2` token.
 pub(super) const FREE: &str = "
 DELETE FROM /* schema. */idempotency_keys
-WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > clock_timestamp()";
+WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > clock_timestamp()";
 
 /// Says where the execution with this token is. `$1` id, `$2` token.
 pub(super) const STATE_OF: &str = "
-SELECT state
+SELECT /* state */ AS state
 FROM /* schema. */idempotency_keys
 WHERE id = $1 AND token = $2 AND expires_at > clock_timestamp()";
 
@@ -125,14 +125,14 @@ WHERE id = $1 AND token = $2 AND expires_at > clock_timestamp()";
 pub(super) const LOAD_STEPS: &str = "
 SELECT steps
 FROM /* schema. */idempotency_keys
-WHERE id = $1 AND token = $2 AND state = 'in_progress'";
+WHERE id = $1 AND token = $2 AND ended_at IS NULL";
 
 /// Keeps the results of steps. `$1` id, `$2` token, `$3` steps.
 pub(super) const KEEP_STEPS: &str = "
 WITH held AS MATERIALIZED (
     SELECT id
     FROM /* schema. */idempotency_keys
-    WHERE id = $1 AND token = $2 AND state = 'in_progress' AND expires_at > clock_timestamp()
+    WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > clock_timestamp()
     FOR UPDATE SKIP LOCKED
 )
 UPDATE /* schema. */idempotency_keys AS record

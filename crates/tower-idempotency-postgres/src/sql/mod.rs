@@ -36,13 +36,20 @@ const NOW: &str = "statement_timestamp()";
 /// Stands for [`NOW`] in the statements.
 const NOW_MARK: &str = "/* now */";
 
+/// What a record is, which its other columns say; NULL if there is none.
+const STATE: &str = "CASE WHEN lease_expires_at IS NOT NULL THEN 'in_progress'
+            WHEN response_status IS NOT NULL THEN 'completed'
+            WHEN ended_at IS NOT NULL THEN 'failed' END";
+/// Stands for [`STATE`] in the statements.
+const STATE_MARK: &str = "/* state */";
+
 /// What claims read of a record: times as what is left of them, in whole milliseconds (rounded up)
 /// of the lease, and in microseconds of the record's life, which is NULL where it is kept for ever.
 ///
 /// They are reckoned by `date_part`, in floating point, which may be a microsecond off: `extract`
 /// reckons in decimal numbers, which is slow.
 const READ_BY_CLAIMS: &str =
-    "state, token, fingerprint, attempt, takeover, expires_at <= /* now */ AS expired,
+    "/* state */ AS state, token, fingerprint, attempt, takeover, expires_at <= /* now */ AS expired,
        coalesce(ceil(date_part('epoch', lease_expires_at - /* now */) * 1000), 0)::bigint
            AS remaining_ms,
        response_status, response_head, response_body,
@@ -107,6 +114,7 @@ impl Sql {
         let text = |sql: &str| {
             let sql = sql
                 .replace(READ_BY_CLAIMS_MARK, READ_BY_CLAIMS)
+                .replace(STATE_MARK, STATE)
                 .replace(NOW_MARK, NOW);
             Text(Arc::from(schema.apply(&sql)))
         };

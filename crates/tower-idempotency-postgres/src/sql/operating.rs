@@ -2,7 +2,8 @@
 
 /// Times in microseconds since 1970; NULL for those that never come.
 pub(super) const RECORD: &str = "
-SELECT id, namespace, principal, route, key, fingerprint, state, attempt,
+SELECT id, namespace, principal, route, key, fingerprint, attempt,
+       /* state */ AS state,
        (extract(epoch FROM created_at) * 1000000)::bigint AS created_us,
        (extract(epoch FROM lease_expires_at) * 1000000)::bigint AS lease_us,
        (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_us,
@@ -18,7 +19,7 @@ WHERE id = $1 AND expires_at > clock_timestamp()";
 /// `$1` the identity to begin behind, empty for the start; `$2` state or NULL; `$3` limit.
 pub(super) const LIST: &str = "
 FROM /* schema. */idempotency_keys
-WHERE id > $1 AND ($2::text IS NULL OR state = $2) AND expires_at > clock_timestamp()
+WHERE id > $1 AND ($2::text IS NULL OR /* state */ = $2) AND expires_at > clock_timestamp()
 ORDER BY id
 LIMIT $3";
 
@@ -66,11 +67,11 @@ abandoned AS MATERIALIZED (
     SELECT id
     FROM /* schema. */idempotency_keys AS record, clock
     WHERE id = $1 AND expires_at > now
-      AND (state = 'failed' OR (state = 'in_progress' AND lease_expires_at <= now))
+      AND (ended_at IS NOT NULL AND response_status IS NULL OR lease_expires_at <= now)
     FOR UPDATE OF record SKIP LOCKED
 )
 UPDATE /* schema. */idempotency_keys AS record
-SET token = $2, state = 'completed', lease_expires_at = NULL, ended_at = now,
+SET token = $2, lease_expires_at = NULL, ended_at = now,
     expires_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
     sweep_at = coalesce(now + $3 * interval '1 millisecond', 'infinity'),
     steps = NULL, failure_category = NULL, failure_error = NULL,
@@ -85,7 +86,7 @@ abandoned AS MATERIALIZED (
     SELECT id
     FROM /* schema. */idempotency_keys AS record, clock
     WHERE id = $1 AND expires_at > now
-      AND (state = 'failed' OR (state = 'in_progress' AND lease_expires_at <= now))
+      AND (ended_at IS NOT NULL AND response_status IS NULL OR lease_expires_at <= now)
     FOR UPDATE OF record SKIP LOCKED
 )
 DELETE FROM /* schema. */idempotency_keys AS record
@@ -95,7 +96,8 @@ WHERE record.id = abandoned.id";
 /// Says who is at work on a key, and for how long. `$1` id.
 pub(super) const REMAINING: &str = "
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-SELECT state, coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint
+SELECT /* state */ AS state,
+       coalesce(ceil(extract(epoch FROM lease_expires_at - now) * 1000), 0)::bigint
            AS remaining_ms
 FROM /* schema. */idempotency_keys, clock
 WHERE id = $1 AND expires_at > now";
@@ -108,9 +110,9 @@ WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
 SELECT waited.id
 FROM clock, unnest($1::bytea[]) AS waited (id)
 LEFT JOIN LATERAL (
-    SELECT state, lease_expires_at, expires_at
+    SELECT lease_expires_at, expires_at
     FROM /* schema. */idempotency_keys AS record
     WHERE record.id = waited.id
     LIMIT 1
 ) AS record ON true
-WHERE (state = 'in_progress' AND lease_expires_at > now AND expires_at > now) IS NOT TRUE";
+WHERE (lease_expires_at > now AND expires_at > now) IS NOT TRUE";

@@ -38,17 +38,17 @@ LEFT JOIN /* schema. */idempotency_keys ON id = $1";
 /// `$14` the token that was seen.
 pub(super) const KEEP_IN_TRANSACTION: &str = "
 INSERT INTO /* schema. */idempotency_keys AS record
-    (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
+    (id, token, fingerprint, namespace, principal, route, key, attempt, takeover,
      created_at, ended_at, expires_at, sweep_at,
      response_status, response_head, response_body)
-SELECT $1, $2, $7, $8, $9, $10, $11, 'completed', $12, $13,
+SELECT $1, $2, $7, $8, $9, $10, $11, $12, $13,
        /* now */, /* now */,
        coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
        coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
        $4, $5, $6
 WHERE current_setting('tower_idempotency.token', true) = $2::text
 ON CONFLICT (id) DO UPDATE
-SET token = excluded.token, fingerprint = excluded.fingerprint, state = 'completed',
+SET token = excluded.token, fingerprint = excluded.fingerprint,
     attempt = excluded.attempt, takeover = excluded.takeover,
     created_at = CASE WHEN record.expires_at <= excluded.created_at
                       THEN excluded.created_at ELSE record.created_at END,
@@ -57,9 +57,9 @@ SET token = excluded.token, fingerprint = excluded.fingerprint, state = 'complet
     steps = NULL, failure_category = NULL, failure_error = NULL,
     response_status = excluded.response_status, response_head = excluded.response_head,
     response_body = excluded.response_body
-WHERE record.expires_at <= excluded.created_at OR record.state = 'failed'
-   OR (record.state = 'in_progress' AND record.token = $14
-       AND record.lease_expires_at <= excluded.created_at)";
+WHERE record.expires_at <= excluded.created_at
+   OR (record.ended_at IS NOT NULL AND record.response_status IS NULL)
+   OR (record.token = $14 AND record.lease_expires_at <= excluded.created_at)";
 
 /// Records that a transactional execution failed, or would have if it went no further, and the
 /// results of its steps. A lease that has come back to life is left alone.
@@ -71,15 +71,15 @@ WHERE record.expires_at <= excluded.created_at OR record.state = 'failed'
 pub(super) const NOTE_FAILURE: &str = "
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
 INSERT INTO /* schema. */idempotency_keys AS record
-    (id, token, fingerprint, namespace, principal, route, key, state, attempt, takeover,
+    (id, token, fingerprint, namespace, principal, route, key, attempt, takeover,
      created_at, ended_at, expires_at, sweep_at, failure_category, failure_error, steps)
-SELECT $1, $2, $6, $7, $8, $9, $10, 'failed', $11, $12, now, now,
+SELECT $1, $2, $6, $7, $8, $9, $10, $11, $12, now, now,
        coalesce(now + $3 * interval '1 millisecond', 'infinity'),
        coalesce(now + $3 * interval '1 millisecond', 'infinity'),
        $4, $5, $14
 FROM clock /* if the lock is free */
 ON CONFLICT (id) DO UPDATE
-SET token = excluded.token, fingerprint = excluded.fingerprint, state = 'failed',
+SET token = excluded.token, fingerprint = excluded.fingerprint,
     attempt = excluded.attempt, takeover = excluded.takeover,
     created_at = CASE WHEN record.expires_at <= excluded.created_at
                       THEN excluded.created_at ELSE record.created_at END,
@@ -91,8 +91,9 @@ SET token = excluded.token, fingerprint = excluded.fingerprint, state = 'failed'
                       AND record.expires_at > excluded.created_at THEN record.steps END,
     response_status = NULL, response_head = NULL, response_body = NULL
 WHERE record.token IN ($13, $2)
-  AND (record.expires_at <= excluded.created_at OR record.state = 'failed'
-       OR (record.state = 'in_progress' AND record.lease_expires_at <= excluded.created_at))";
+  AND (record.expires_at <= excluded.created_at
+       OR (record.ended_at IS NOT NULL AND record.response_status IS NULL)
+       OR record.lease_expires_at <= excluded.created_at)";
 
 /// Once the transaction was rolled back, somebody else may be at work on the key.
 pub(super) const IF_LOCK_IS_FREE: &str = "
@@ -105,8 +106,8 @@ WHERE pg_try_advisory_xact_lock(/* lock */)";
 pub(super) const FORGET: &str = "
 DELETE FROM /* schema. */idempotency_keys
 WHERE id = $1 AND token IN ($3, $2)
-  AND (expires_at <= clock_timestamp() OR state = 'failed'
-       OR (state = 'in_progress' AND lease_expires_at <= clock_timestamp()))";
+  AND (expires_at <= clock_timestamp() OR (ended_at IS NOT NULL AND response_status IS NULL)
+       OR lease_expires_at <= clock_timestamp())";
 
 /// Reads the results of steps for a transactional execution.
 ///
@@ -114,7 +115,7 @@ WHERE id = $1 AND token IN ($3, $2)
 pub(super) const LOAD_STEPS_BESIDE: &str = "
 SELECT steps
 FROM /* schema. */idempotency_keys
-WHERE id = $1 AND token IN ($3, $2) AND fingerprint = $4 AND state <> 'completed'
+WHERE id = $1 AND token IN ($3, $2) AND fingerprint = $4 AND response_status IS NULL
   AND expires_at > clock_timestamp()";
 
 /// Tells of which keys somebody holds the lock. `$1` the keys' numbers.

@@ -9,7 +9,7 @@ use crate::support::{acquire, complete, postgres, request};
 const TAKE_AWAY: &str = "
     CREATE FUNCTION take_away() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        DELETE FROM idempotency_keys WHERE state = 'completed';
+        DELETE FROM idempotency_keys WHERE response_status IS NOT NULL;
         RETURN NULL;
     END $$;
     CREATE TRIGGER take_away AFTER INSERT ON idempotency_keys
@@ -26,7 +26,7 @@ fn a_record_that_goes_before_a_claim_can_read_it_is_made_anew() {
             complete(&mut acquire(&store, &request("k")).await).await;
             postgres.execute(TAKE_AWAY).await;
             let _execution = acquire(&store, &request("k")).await;
-            let records = "SELECT FROM idempotency_keys WHERE state = 'in_progress'";
+            let records = "SELECT FROM idempotency_keys WHERE ended_at IS NULL";
             assert_eq!(postgres.execute(records).await, 1);
         }
     });

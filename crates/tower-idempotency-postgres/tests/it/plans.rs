@@ -124,11 +124,11 @@ async fn fill(postgres: &Postgres, rows: u32) {
     postgres
         .execute(&format!(
             "INSERT INTO idempotency_keys
-                 (id, token, created_at, ended_at, expires_at, sweep_at, attempt, takeover, state,
+                 (id, token, created_at, ended_at, expires_at, sweep_at, attempt, takeover,
                   fingerprint, namespace, principal, route, key, response_status, response_head)
              SELECT sha256(convert_to(n::text || clock_timestamp()::text, 'UTF8')),
                     gen_random_uuid(), t, t, t + interval '7 days', t + interval '7 days', 1,
-                    false, 'completed', decode(repeat('01', 33), 'hex'), '', 'p', 'r', n::text,
+                    false, decode(repeat('01', 33), 'hex'), '', 'p', 'r', n::text,
                     200, '\\x01'
              FROM generate_series(1, {rows}) AS n, clock_timestamp() AS t"
         ))

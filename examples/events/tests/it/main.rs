@@ -61,10 +61,10 @@ async fn keys(database: &Database) -> AnyPool {
 async fn no_duplicate_completed(database: &Database) -> i64 {
     let pool = keys(database).await;
     let twice = "SELECT count(*) FROM (
-            SELECT key, route FROM idempotency_keys WHERE state = 'completed'
+            SELECT key, route FROM idempotency_keys WHERE response_status IS NOT NULL
             GROUP BY key, route HAVING count(*) > 1) AS twice";
     assert_eq!(database.number(&pool, twice).await, 0);
-    let completed = "SELECT count(*) FROM idempotency_keys WHERE state = 'completed'";
+    let completed = "SELECT count(*) FROM idempotency_keys WHERE response_status IS NOT NULL";
     database.number(&pool, completed).await
 }
 
@@ -164,7 +164,7 @@ on_both! {
         let failing = post(&server, "?confirm_credit=1", KEY, "").send().await;
         assert_eq!((failing.status, code(&failing).as_str()), (500, "FAILED"));
         let pool = keys(&database).await;
-        let failed = "SELECT count(*) FROM idempotency_keys WHERE state = 'failed'";
+        let failed = "SELECT count(*) FROM idempotency_keys WHERE failure_category IS NOT NULL";
         assert_eq!(database.number(&pool, failed).await, 1);
         assert_eq!(confirm(&server).send().await.status, 201);
         assert_eq!(state(&database).await, (1, -50));

@@ -27,7 +27,7 @@ impl Filler {
     /// Keeps one of the table's records as the image, and removes all others.
     pub(crate) fn new(database: &mut Database, name: &str) -> Result<Self> {
         let setup = format!(
-            "CREATE TABLE image AS SELECT * FROM {TABLE} WHERE state = 'completed' LIMIT 1; \
+            "CREATE TABLE image AS SELECT * FROM {TABLE} WHERE response_status IS NOT NULL LIMIT 1; \
              TRUNCATE {TABLE}; ALTER TABLE {TABLE} SET (autovacuum_enabled = off)"
         );
         database.run_in(name, &setup)?;

@@ -29,7 +29,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS batched (
     status smallint,
     headers bytea,
     body bytea
-) WITH (fillfactor = 35)";
+) WITH (fillfactor = 33)";
 
 /// As the lanes of the layer's store have them: without these, the planner reads the whole table.
 const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off;

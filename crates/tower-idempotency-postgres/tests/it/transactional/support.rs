@@ -130,7 +130,7 @@ impl Bench {
 
     /// Counts the completed records that everybody sees.
     pub(crate) async fn completed(&self) -> i64 {
-        self.number("SELECT count(*) FROM idempotency_keys WHERE state = 'completed'")
+        self.number("SELECT count(*) FROM idempotency_keys WHERE response_status IS NOT NULL")
             .await
     }
 
