@@ -39,7 +39,7 @@ seen AS MATERIALIZED (
     WHERE id = $1 AND token = $4
       AND CASE $5::text
           WHEN 'expired' THEN expires_at <= now
-          WHEN 'failed' THEN expires_at > now AND ended_at IS NOT NULL AND response_status IS NULL
+          WHEN 'failed' THEN expires_at > now AND /* failed */
           WHEN 'dead' THEN expires_at > now AND lease_expires_at <= now
           END
     FOR UPDATE OF record SKIP LOCKED

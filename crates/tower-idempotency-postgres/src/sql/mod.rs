@@ -43,6 +43,11 @@ const STATE: &str = "CASE WHEN lease_expires_at IS NOT NULL THEN 'in_progress'
 /// Stands for [`STATE`] in the statements.
 const STATE_MARK: &str = "/* state */";
 
+/// Whether a record, which the statement has to call so, has failed.
+const FAILED: &str = "(record.ended_at IS NOT NULL AND record.response_status IS NULL)";
+/// Stands for [`FAILED`] in the statements.
+const FAILED_MARK: &str = "/* failed */";
+
 /// What claims read of a record: times as what is left of them, in whole milliseconds (rounded up)
 /// of the lease, and in microseconds of the record's life, which is NULL where it is kept for ever.
 ///
@@ -115,6 +120,7 @@ impl Sql {
             let sql = sql
                 .replace(READ_BY_CLAIMS_MARK, READ_BY_CLAIMS)
                 .replace(STATE_MARK, STATE)
+                .replace(FAILED_MARK, FAILED)
                 .replace(NOW_MARK, NOW);
             Text(Arc::from(schema.apply(&sql)))
         };

@@ -67,7 +67,7 @@ abandoned AS MATERIALIZED (
     SELECT id
     FROM /* schema. */idempotency_keys AS record, clock
     WHERE id = $1 AND expires_at > now
-      AND (ended_at IS NOT NULL AND response_status IS NULL OR lease_expires_at <= now)
+      AND (/* failed */ OR lease_expires_at <= now)
     FOR UPDATE OF record SKIP LOCKED
 )
 UPDATE /* schema. */idempotency_keys AS record
@@ -86,7 +86,7 @@ abandoned AS MATERIALIZED (
     SELECT id
     FROM /* schema. */idempotency_keys AS record, clock
     WHERE id = $1 AND expires_at > now
-      AND (ended_at IS NOT NULL AND response_status IS NULL OR lease_expires_at <= now)
+      AND (/* failed */ OR lease_expires_at <= now)
     FOR UPDATE OF record SKIP LOCKED
 )
 DELETE FROM /* schema. */idempotency_keys AS record

@@ -58,7 +58,7 @@ SET token = excluded.token, fingerprint = excluded.fingerprint,
     response_status = excluded.response_status, response_head = excluded.response_head,
     response_body = excluded.response_body
 WHERE record.expires_at <= excluded.created_at
-   OR (record.ended_at IS NOT NULL AND record.response_status IS NULL)
+   OR /* failed */
    OR (record.token = $14 AND record.lease_expires_at <= excluded.created_at)";
 
 /// Records that a transactional execution failed, or would have if it went no further, and the
@@ -92,7 +92,7 @@ SET token = excluded.token, fingerprint = excluded.fingerprint,
     response_status = NULL, response_head = NULL, response_body = NULL
 WHERE record.token IN ($13, $2)
   AND (record.expires_at <= excluded.created_at
-       OR (record.ended_at IS NOT NULL AND record.response_status IS NULL)
+       OR /* failed */
        OR record.lease_expires_at <= excluded.created_at)";
 
 /// Once the transaction was rolled back, somebody else may be at work on the key.
@@ -104,9 +104,9 @@ WHERE pg_try_advisory_xact_lock(/* lock */)";
 ///
 /// `$1` id, `$2` token, `$3` the token that was seen.
 pub(super) const FORGET: &str = "
-DELETE FROM /* schema. */idempotency_keys
+DELETE FROM /* schema. */idempotency_keys AS record
 WHERE id = $1 AND token IN ($3, $2)
-  AND (expires_at <= clock_timestamp() OR (ended_at IS NOT NULL AND response_status IS NULL)
+  AND (expires_at <= clock_timestamp() OR /* failed */
        OR lease_expires_at <= clock_timestamp())";
 
 /// Reads the results of steps for a transactional execution.
