@@ -68,8 +68,8 @@ fn kind(error: &Error) -> StoreErrorKind {
 
 fn kind_of_sqlstate(code: &str) -> StoreErrorKind {
     match code {
-        // undefined_table, undefined_column, invalid_schema_name
-        "42P01" | "42703" | "3F000" => StoreErrorKind::Schema,
+        // undefined_table, undefined_column, undefined_function, invalid_schema_name
+        "42P01" | "42703" | "42883" | "3F000" => StoreErrorKind::Schema,
         // lock_not_available, query_canceled
         "55P03" | "57014" => StoreErrorKind::Timeout,
         // disk_full

@@ -27,9 +27,10 @@ use crate::{
     schema::Schema,
 };
 
-const MIGRATIONS: [&str; 1] = [include_str!(
-    "../../migrations/0001_create_idempotency_keys.sql"
-)];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/0001_create_idempotency_keys.sql"),
+    include_str!("../../migrations/0002_create_idempotency_keys_lock.sql"),
+];
 
 /// When the statement arrived: steady as long as it runs, and no join.
 const NOW: &str = "statement_timestamp()";
@@ -98,9 +99,7 @@ pub(crate) struct Sql {
     pub(crate) forget: Text,
     pub(crate) load_steps_beside: Text,
     pub(crate) held_locks: Text,
-    find: Text,
-    lock_and_mark: Text,
-    lock: Text,
+    lock_and_look: Text,
 }
 
 /// One statement; cheap to hand to the driver.
@@ -166,9 +165,7 @@ impl Sql {
             forget: text(transactional::FORGET),
             load_steps_beside: text(transactional::LOAD_STEPS_BESIDE),
             held_locks: text(&transactional::HELD_LOCKS.replace("/* lock */", transactional::LOCK)),
-            find: text(transactional::FIND),
-            lock_and_mark: text(transactional::LOCK_AND_MARK),
-            lock: text(&transactional::LOCK.replace("number", "/* number */")),
+            lock_and_look: text(transactional::LOCK_AND_LOOK),
         }
     }
 
@@ -182,40 +179,18 @@ impl Sql {
         }
     }
 
-    /// Returns the statement that tries a key's lock, with the lock and the mark written into it:
-    /// for the simple protocol, which carries it together with `BEGIN`.
-    ///
-    /// Where the table's number is not known the server looks its name up.
-    pub(crate) fn lock_literally(
-        &self,
-        id: &RecordId,
-        mark: LeaseToken,
-        table: Option<i64>,
-    ) -> String {
-        let number = lock_number(id);
-        let lock = match table {
-            Some(table) => format!("'{}'", lock_of(number, table)),
-            None => {
-                let number = format!("'{number}'::bigint");
-                self.lock.0.replace("/* number */", &number)
-            }
-        };
-        self.lock_and_mark
-            .0
-            .replace("/* lock */", &lock)
-            .replace("/* mark */", &mark.as_uuid().to_string())
-    }
-
-    /// Returns the statement that reads a record under its lock, and what else it is to run.
-    pub(crate) fn find_with(&self, settings: &str) -> Text {
-        Text(Arc::from(self.find.0.replace("/* settings */", settings)))
+    /// Returns the statement that a transactional claim begins with, and the settings it is to make.
+    pub(crate) fn lock_and_look_with(&self, settings: &str) -> Text {
+        Text(Arc::from(
+            self.lock_and_look.0.replace("/* settings */", settings),
+        ))
     }
 }
 
 impl Text {
-    /// Returns the statement with the identity written into it: for poolers behind which preparing
-    /// it would cost a round trip each time.
-    pub(crate) fn with_id(&self, id: &RecordId) -> String {
+    /// Returns the statement of a transactional claim with its values written into it: for poolers
+    /// behind which preparing it would cost a round trip each time.
+    pub(crate) fn with_values(&self, id: &RecordId, mark: LeaseToken) -> String {
         let mut literal = String::with_capacity(80);
         literal.push_str("'\\x");
         for byte in id.as_bytes() {
@@ -223,7 +198,10 @@ impl Text {
             let _ = write!(literal, "{byte:02x}");
         }
         literal.push_str("'::bytea");
-        self.0.replace("$1", &literal)
+        self.0
+            .replace("$1", &literal)
+            .replace("$2", &format!("'{}'::bigint", lock_number(id)))
+            .replace("$3", &format!("'{}'", mark.as_uuid()))
     }
 }
 
@@ -250,11 +228,6 @@ pub(crate) fn lock_number(id: &RecordId) -> i64 {
     let mut number = [0; 8];
     number.copy_from_slice(&id.as_bytes()[..8]);
     i64::from_be_bytes(number)
-}
-
-/// The lock that stands for a key, as the server makes it of the key's number and the table's.
-const fn lock_of(number: i64, table: i64) -> i64 {
-    (number ^ (table << 32)) | i64::MIN
 }
 
 /// Returns the migrations, in their order.
@@ -313,14 +286,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_schema_whose_name_is_a_word_of_the_lock_stays_whole() {
-        let numbers = Schema::parse("numbers").expect("a plain name");
-        let id = RecordId::from_bytes([7; 32]);
-        let lock = Sql::new(&numbers, None).lock_literally(&id, LeaseToken::random(), None);
-        assert!(lock.contains("\"numbers\".idempotency_keys"), "{lock}");
-    }
-
     /// `now()` stands still in a transaction, and a session's time zone or a lenient comparison
     /// with local time has made other stores expire records hours too early.
     #[test]
@@ -356,8 +321,7 @@ mod tests {
             &sql.forget,
             &sql.load_steps_beside,
             &sql.held_locks,
-            &sql.find,
-            &sql.lock_and_mark,
+            &sql.lock_and_look,
         ];
         for Text(text) in all {
             let text = text.to_lowercase();

@@ -6,26 +6,12 @@ pub(super) const LOCK: &str =
     "((number # ('/* schema. */idempotency_keys'::regclass::oid::bigint << 32))
          | '-9223372036854775808'::bigint)";
 
-/// Tries a key's lock, which lasts as long as the transaction, and marks the transaction with what
-/// the claim gave if it was to be had. It is planned anew each time, so it has no table.
-pub(super) const LOCK_AND_MARK: &str = "
-SELECT set_config('tower_idempotency.token', '/* mark */', true)
-WHERE pg_try_advisory_xact_lock(/* lock */)";
-
-/// Reads the mark, and the record if there is one, for whoever has tried the key's lock before:
-/// a statement of its own, so that it sees what the last holder of the lock has committed.
+/// Marks the transaction, tries the key's lock, and says whether there is a record; NULL if the lock
+/// was not to be had.
 ///
-/// It also says which table the lock has to be made of, and sets what need not come with `BEGIN`,
-/// which is parsed and planned anew each time.
-///
-/// `$1` id.
-pub(super) const FIND: &str = "
-SELECT current_setting('tower_idempotency.token', true) AS mark,
-       '/* schema. */idempotency_keys'::regclass::oid::bigint AS table_number,
-       /* settings */ AS settings,
-       /* read by claims */
-FROM (SELECT) AS one_row
-LEFT JOIN /* schema. */idempotency_keys ON id = $1";
+/// `$1` id, `$2` the key's number, `$3` mark.
+pub(super) const LOCK_AND_LOOK: &str =
+    "SELECT /* schema. */idempotency_keys_lock($1, $2, $3, /* settings */)";
 
 /// Keeps a response in the handler's transaction.
 ///

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tower_idempotency_core::ConfigError;
 
-use super::store::{TableNumber, Transactional, TransactionalStore};
+use super::store::{Transactional, TransactionalStore};
 use crate::PostgresStore;
 
 /// The isolation level of the handler's transaction.
@@ -19,11 +19,12 @@ pub enum Isolation {
 }
 
 impl Isolation {
-    pub(crate) const fn as_sql(self) -> &'static str {
+    /// Returns what a transaction begins with.
+    const fn begin(self) -> &'static str {
         match self {
-            Self::ReadCommitted => "READ COMMITTED",
-            Self::RepeatableRead => "REPEATABLE READ",
-            Self::Serializable => "SERIALIZABLE",
+            Self::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Self::RepeatableRead => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            Self::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
         }
     }
 }
@@ -101,39 +102,21 @@ impl TransactionalStoreBuilder {
 
     pub(crate) fn make(self) -> TransactionalStore {
         let shared = self.store.shared();
+        let settings = settings_sql(self.stall_timeout);
         let transactional = Transactional {
-            begin: begin_sql(self.isolation, self.stall_timeout),
-            find: shared.sql.find_with(&settings_sql(self.stall_timeout)),
-            table: TableNumber::default(),
+            begin: self.isolation.begin(),
+            lock_and_look: shared.sql.lock_and_look_with(&settings),
             shared,
         };
         TransactionalStore::with(self.store, Arc::new(transactional))
     }
 }
 
-/// What every transaction begins with, but for the token that marks it: the lock must not outlast
-/// an owner that stops at once.
-fn begin_sql(isolation: Isolation, stall: Duration) -> String {
-    let stall_ms = stall.as_millis();
-    format!(
-        "BEGIN ISOLATION LEVEL {}; \
-         SET LOCAL idle_in_transaction_session_timeout = {stall_ms}",
-        isolation.as_sql()
-    )
-}
-
-/// What every transaction sets with its first look.
-///
-/// A peer that is gone is noticed by keep-alives, and one that reads nothing by the user timeout;
-/// neither does anything on a local socket.
+/// What every transaction sets before it has the lock, which must not outlast an owner that stops
+/// at once: its bound, and when its peer is probed, and how often.
 fn settings_sql(stall: Duration) -> String {
     let stall_ms = stall.as_millis();
     let idle = (stall.as_secs() / 2).max(1);
     let interval = (stall.as_secs() / 8).max(1);
-    format!(
-        "num_nulls(set_config('tcp_keepalives_idle', '{idle}', true), \
-                   set_config('tcp_keepalives_interval', '{interval}', true), \
-                   set_config('tcp_keepalives_count', '4', true), \
-                   set_config('tcp_user_timeout', '{stall_ms}', true))"
-    )
+    format!("'{stall_ms}', '{idle}', '{interval}'")
 }

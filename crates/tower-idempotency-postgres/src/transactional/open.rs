@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tower_idempotency_core::{LeaseToken, RawClaim, RecordId};
 
 use super::store::Transactional;
-use crate::{connection::Connection, row, sabotage::Guard};
+use crate::{connection::Connection, row, sabotage::Guard, sql::lock_number};
 
 type Manager = <Postgres as Database>::TransactionManager;
 
@@ -30,70 +30,17 @@ pub(crate) struct Seen {
     pub(crate) ours: bool,
     /// The record, if there is one.
     pub(crate) record: Option<RawClaim>,
-    /// The number of the table that it was looked for in.
-    table: i64,
-}
-
-/// A transaction that is to be begun, and what is looked for in it.
-struct Look<'a> {
-    transactional: &'a Transactional,
-    begin: &'a str,
-    id: &'a RecordId,
-    mark: LeaseToken,
-}
-
-impl Look<'_> {
-    async fn begin_on(
-        &self,
-        mut connection: Connection,
-        table: Option<i64>,
-    ) -> sqlx::Result<(OpenTransaction, Seen)> {
-        let shared = &self.transactional.shared;
-        let lock = shared.sql.lock_literally(self.id, self.mark, table);
-        let begin = AssertSqlSafe(format!("{}; {lock}", self.begin)).into_sql_str();
-        Manager::begin(&mut connection, Some(begin)).await?;
-        let mut open = OpenTransaction {
-            connection,
-            met_another: false,
-            named_statements: !shared.pooling.needs_transactions(),
-        };
-        let seen = self.look(&mut open).await?;
-        Ok((open, seen))
-    }
-
-    async fn look(&self, open: &mut OpenTransaction) -> sqlx::Result<Seen> {
-        let shared = &self.transactional.shared;
-        let find = &self.transactional.find;
-        let connection = &mut *open.connection;
-        let row = if open.named_statements {
-            let find = shared.query(find).bind(self.id.as_bytes().as_slice());
-            find.fetch_one(connection).await?
-        } else {
-            let find = AssertSqlSafe(find.with_id(self.id));
-            sqlx::raw_sql(find).fetch_one(connection).await?
-        };
-        let found: Option<String> = row.try_get("mark")?;
-        let left_out = shared.left_out == Some(Guard::InTransactionCheck);
-        Ok(Seen {
-            ours: left_out || found == Some(self.mark.as_uuid().to_string()),
-            record: row::claim(&row)?,
-            table: row.try_get("table_number")?,
-        })
-    }
 }
 
 impl OpenTransaction {
-    /// Begins, tries the key's lock and looks the record up, in two round trips.
-    ///
-    /// The look comes after the lock, in a statement of its own: it sees what the last holder of
-    /// the lock has committed. It also brings back whether the lock was to be had, since the driver
-    /// shows nothing of what comes with `BEGIN`.
+    /// Begins, tries the key's lock and looks whether there is a record, in two round trips; one
+    /// that is there is read by a third.
     pub(crate) async fn begin(
         transactional: &Transactional,
         id: &RecordId,
         mark: LeaseToken,
     ) -> sqlx::Result<(Self, Seen)> {
-        Self::begin_with(&transactional.begin, transactional, id, mark).await
+        Self::begin_with(transactional.begin, transactional, id, mark).await
     }
 
     /// The same, only to look: what was committed before it has the lock is seen, whatever level
@@ -106,28 +53,69 @@ impl OpenTransaction {
         Self::begin_with(begin, transactional, id, LeaseToken::random()).await
     }
 
-    /// Does it once more if the lock was made of another table than the one that is there now.
     async fn begin_with(
-        begin: &str,
+        begin: &'static str,
         transactional: &Transactional,
         id: &RecordId,
         mark: LeaseToken,
     ) -> sqlx::Result<(Self, Seen)> {
-        let table = transactional.table.seen();
-        let connection = Connection::from_pool(&transactional.shared.pool).await?;
-        let claim = Look {
-            transactional,
-            begin,
-            id,
-            mark,
+        let shared = &transactional.shared;
+        let mut connection = Connection::from_pool(&shared.pool).await?;
+        Manager::begin(&mut connection, Some(begin.into_sql_str())).await?;
+        let mut open = Self {
+            connection,
+            met_another: false,
+            named_statements: !shared.pooling.needs_transactions(),
         };
-        let (mut open, seen) = claim.begin_on(connection, table).await?;
-        transactional.table.note(seen.table);
-        if table.is_none_or(|table| table == seen.table) {
-            return Ok((open, seen));
-        }
-        Manager::rollback(&mut open.connection).await?;
-        claim.begin_on(open.connection, None).await
+        let seen = open.look(transactional, id, mark).await?;
+        Ok((open, seen))
+    }
+
+    async fn look(
+        &mut self,
+        transactional: &Transactional,
+        id: &RecordId,
+        mark: LeaseToken,
+    ) -> sqlx::Result<Seen> {
+        let shared = &transactional.shared;
+        let there = self.lock_and_look(transactional, id, mark).await?;
+        // Without this guard, the lock does not matter.
+        let left_out = shared.left_out == Some(Guard::InTransactionCheck);
+        let record = if there == Some(true) || left_out {
+            let find = shared.query(&shared.sql.found);
+            let find = find.bind(id.as_bytes().as_slice());
+            let row = find.fetch_optional(&mut *self.connection).await?;
+            row.as_ref().map(row::claim).transpose()?.flatten()
+        } else {
+            None
+        };
+        Ok(Seen {
+            ours: left_out || there.is_some(),
+            record,
+        })
+    }
+
+    /// Tells whether there is a record; `None` if somebody else has the lock.
+    async fn lock_and_look(
+        &mut self,
+        transactional: &Transactional,
+        id: &RecordId,
+        mark: LeaseToken,
+    ) -> sqlx::Result<Option<bool>> {
+        let statement = &transactional.lock_and_look;
+        let connection = &mut *self.connection;
+        let row = if self.named_statements {
+            let query = transactional.shared.query(statement);
+            let query = query.bind(id.as_bytes().as_slice()).bind(lock_number(id));
+            query
+                .bind(mark.as_uuid().to_string())
+                .fetch_one(connection)
+                .await?
+        } else {
+            let literal = AssertSqlSafe(statement.with_values(id, mark));
+            sqlx::raw_sql(literal).fetch_one(connection).await?
+        };
+        row.try_get(0)
     }
 
     pub(crate) fn connection(&mut self) -> &mut PgConnection {

@@ -1,10 +1,4 @@
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use tower_idempotency_core::{
     Claim, ClaimRequest, ListPage, Record, RecordId, RecordInfo, Resolution, Resolved, Store,
@@ -45,26 +39,10 @@ pub struct TransactionalStore {
 #[derive(Debug)]
 pub(crate) struct Transactional {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) begin: String,
-    pub(crate) find: Text,
-    pub(crate) table: TableNumber,
-}
-
-/// The number of the records' table that locks are made of, as it was last seen.
-///
-/// Every claim compares it with what the server says: another one may be in its place by now.
-#[derive(Debug, Default)]
-pub(crate) struct TableNumber(AtomicI64);
-
-impl TableNumber {
-    pub(crate) fn seen(&self) -> Option<i64> {
-        // It says nothing of other memory.
-        Some(self.0.load(Ordering::Relaxed)).filter(|&number| number != 0)
-    }
-
-    pub(crate) fn note(&self, number: i64) {
-        self.0.store(number, Ordering::Relaxed);
-    }
+    /// What every transaction begins with.
+    pub(crate) begin: &'static str,
+    /// What it does then.
+    pub(crate) lock_and_look: Text,
 }
 
 impl PostgresStore {
