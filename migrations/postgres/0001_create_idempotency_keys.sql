@@ -11,9 +11,12 @@ CREATE TABLE IF NOT EXISTS /* schema. */idempotency_keys (
     -- Changed by every execution; kept after its end, so that a takeover can name what it saw.
     token             uuid        NOT NULL,
     created_at        timestamptz NOT NULL,
-    -- What a record is, is said by these two and by its response: in progress as long as there is a
-    -- lease; then completed if there is a response_status, and failed if there is none.
+    -- What a record is, is said by this one and by its response: in progress as long as there is a
+    -- lease; then completed if there is a response_status, and failed if there is none. So no row
+    -- can say two things, and there is no CHECK: the server would read its text again for every
+    -- statement that writes.
     lease_expires_at  timestamptz,
+    -- For those who look at records.
     ended_at          timestamptz,
     -- When the record counts as absent. 'infinity' for those that never do.
     expires_at        timestamptz NOT NULL,
@@ -37,11 +40,7 @@ CREATE TABLE IF NOT EXISTS /* schema. */idempotency_keys (
     -- NULL in a completed record says that the body was not kept.
     response_body     bytea,
 
-    CONSTRAINT idempotency_keys_pkey PRIMARY KEY (id),
-    -- In progress with a lease, or ended without one: the only way to be in two states at once.
-    -- The server reads the text of a constraint again for every statement that writes.
-    CONSTRAINT idempotency_keys_in_one_state
-        CHECK ((lease_expires_at IS NULL) = (ended_at IS NOT NULL))
+    CONSTRAINT idempotency_keys_pkey PRIMARY KEY (id)
 ) WITH (
     -- A completion writes a second version of its row, about twice as large with a short response:
     -- the room lets those of a batch stay on the page, so that no index is written again.

@@ -39,7 +39,7 @@ pub(crate) fn without(left_out: Option<Guard>, guard: Guard, sql: &str) -> Strin
         sql.replace(fence, nothing)
     });
     if guard == Guard::InTransactionCheck {
-        let standing = "AND ended_at IS NULL AND expires_at > /* now */";
+        let standing = "AND lease_expires_at IS NOT NULL AND expires_at > /* now */";
         sql = sql.replace(standing, "");
     }
     sql

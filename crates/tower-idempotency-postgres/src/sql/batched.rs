@@ -56,7 +56,7 @@ const MINE: &str = "LATERAL (
         SELECT ctid AS place
         FROM /* schema. */idempotency_keys AS record
         WHERE record.id = ends.id AND token = ends.new_token
-          AND ended_at IS NULL AND expires_at > /* now */
+          AND lease_expires_at IS NOT NULL AND expires_at > /* now */
         FOR UPDATE SKIP LOCKED
     ) AS mine";
 /// Stands for [`MINE`] in the statements.

@@ -34,7 +34,7 @@ WHERE id = $1";
 pub(super) const TAKE_OVER: &str = "
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 seen AS MATERIALIZED (
-    SELECT id, ended_at IS NULL AS running, expires_at <= now AS expired
+    SELECT id, lease_expires_at IS NOT NULL AS running, expires_at <= now AS expired
     FROM /* schema. */idempotency_keys AS record, clock
     WHERE id = $1 AND token = $4
       AND CASE $5::text
@@ -67,7 +67,7 @@ WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 held AS MATERIALIZED (
     SELECT id
     FROM /* schema. */idempotency_keys AS record, clock
-    WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > now
+    WHERE id = $1 AND token = $2 AND lease_expires_at IS NOT NULL AND expires_at > now
     FOR UPDATE OF record SKIP LOCKED
 )
 UPDATE /* schema. */idempotency_keys AS record
@@ -83,7 +83,7 @@ SET lease_expires_at = NULL, ended_at = /* now */,
     expires_at = coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
     sweep_at = least(sweep_at, coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity')),
     steps = NULL, response_status = $4, response_head = $5, response_body = $6
-WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > /* now */";
+WHERE id = $1 AND token = $2 AND lease_expires_at IS NOT NULL AND expires_at > /* now */";
 
 /// The same, but leaves a row alone that somebody holds: for a connection that others wait for.
 pub(super) const COMPLETE_UNHELD: &str = "
@@ -95,7 +95,7 @@ SET lease_expires_at = NULL, ended_at = /* now */,
 WHERE ctid = (
     SELECT ctid
     FROM /* schema. */idempotency_keys
-    WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > /* now */
+    WHERE id = $1 AND token = $2 AND lease_expires_at IS NOT NULL AND expires_at > /* now */
     FOR UPDATE SKIP LOCKED
 )";
 
@@ -108,12 +108,12 @@ SET lease_expires_at = NULL, ended_at = now,
     sweep_at = least(sweep_at, coalesce(now + $3 * interval '1 millisecond', 'infinity')),
     failure_category = $4, failure_error = $5
 FROM clock
-WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > now";
+WHERE id = $1 AND token = $2 AND lease_expires_at IS NOT NULL AND expires_at > now";
 
 /// Gives a key up without a trace. `$1` id, `$2` token.
 pub(super) const FREE: &str = "
 DELETE FROM /* schema. */idempotency_keys
-WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > clock_timestamp()";
+WHERE id = $1 AND token = $2 AND lease_expires_at IS NOT NULL AND expires_at > clock_timestamp()";
 
 /// Says where the execution with this token is. `$1` id, `$2` token.
 pub(super) const STATE_OF: &str = "
@@ -125,14 +125,14 @@ WHERE id = $1 AND token = $2 AND expires_at > clock_timestamp()";
 pub(super) const LOAD_STEPS: &str = "
 SELECT steps
 FROM /* schema. */idempotency_keys
-WHERE id = $1 AND token = $2 AND ended_at IS NULL";
+WHERE id = $1 AND token = $2 AND lease_expires_at IS NOT NULL";
 
 /// Keeps the results of steps. `$1` id, `$2` token, `$3` steps.
 pub(super) const KEEP_STEPS: &str = "
 WITH held AS MATERIALIZED (
     SELECT id
     FROM /* schema. */idempotency_keys
-    WHERE id = $1 AND token = $2 AND ended_at IS NULL AND expires_at > clock_timestamp()
+    WHERE id = $1 AND token = $2 AND lease_expires_at IS NOT NULL AND expires_at > clock_timestamp()
     FOR UPDATE SKIP LOCKED
 )
 UPDATE /* schema. */idempotency_keys AS record

@@ -37,15 +37,15 @@ const NOW: &str = "statement_timestamp()";
 /// Stands for [`NOW`] in the statements.
 const NOW_MARK: &str = "/* now */";
 
-/// What a record is, which its other columns say; NULL if there is none.
+/// What a record is, which its other columns say.
 const STATE: &str = "CASE WHEN lease_expires_at IS NOT NULL THEN 'in_progress'
             WHEN response_status IS NOT NULL THEN 'completed'
-            WHEN ended_at IS NOT NULL THEN 'failed' END";
+            ELSE 'failed' END";
 /// Stands for [`STATE`] in the statements.
 const STATE_MARK: &str = "/* state */";
 
 /// Whether a record, which the statement has to call so, has failed.
-const FAILED: &str = "(record.ended_at IS NOT NULL AND record.response_status IS NULL)";
+const FAILED: &str = "(record.lease_expires_at IS NULL AND record.response_status IS NULL)";
 /// Stands for [`FAILED`] in the statements.
 const FAILED_MARK: &str = "/* failed */";
 

@@ -26,7 +26,7 @@ fn a_record_that_goes_before_a_claim_can_read_it_is_made_anew() {
             complete(&mut acquire(&store, &request("k")).await).await;
             postgres.execute(TAKE_AWAY).await;
             let _execution = acquire(&store, &request("k")).await;
-            let records = "SELECT FROM idempotency_keys WHERE ended_at IS NULL";
+            let records = "SELECT FROM idempotency_keys WHERE lease_expires_at IS NOT NULL";
             assert_eq!(postgres.execute(records).await, 1);
         }
     });
