@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MILLIONS", value_delimiter = ',')]
     pub(crate) growth: Vec<f64>,
 
-    /// How many millions of expired records are swept from the largest of these tables.
+    /// How many millions of expired records are swept from the largest of these tables, to the end.
     #[arg(long, value_name = "MILLIONS", default_value_t = 10.0)]
     pub(crate) expired: f64,
 

@@ -111,6 +111,14 @@ impl Filler {
         Ok(())
     }
 
+    /// Has what is deleted from now on vacuumed as on any other table.
+    pub(crate) fn vacuum_in_the_background(&self, database: &mut Database) -> Result<()> {
+        self.run(
+            database,
+            &format!("ALTER TABLE {TABLE} RESET (autovacuum_enabled)"),
+        )
+    }
+
     pub(crate) fn count(&self, database: &mut Database) -> Result<u64> {
         self.number(database, &format!("SELECT count(*)::text FROM {TABLE}"))
     }

@@ -40,10 +40,13 @@ pub(crate) fn growth_table(results: &Results) -> Option<String> {
     );
     for point in &results.growth {
         let sweeping = point.sweeping.as_ref();
-        let swept = format!(
+        let mut swept = format!(
             "sweeping {} a second",
             thousands(point.swept.unwrap_or(0.0))
         );
+        if let Some(seconds) = point.swept_in {
+            let _ = write!(swept, ", done in {seconds:.0} s");
+        }
         let rounds = [
             ("right after a checkpoint".to_owned(), Some(&point.quiet)),
             ("a while after it".to_owned(), point.settled.as_ref()),

@@ -88,6 +88,7 @@ impl Bench<'_> {
             connections: series.connections,
             warm_up: self.arguments.warm_up(),
             time: if suite.fine { time / 4 } else { time },
+            may_meet_checkpoint: false,
         };
         let pool = series.pool.unwrap_or(10);
         let round = entry.turn(self, load, pool).with_context(|| {
