@@ -46,7 +46,10 @@ CREATE TABLE IF NOT EXISTS /* schema. */idempotency_keys (
     -- the room lets those of a batch stay on the page, so that no index is written again.
     fillfactor = 33,
     -- Every row dies twice, by its completion and by the sweep.
-    autovacuum_vacuum_scale_factor = 0.05
+    autovacuum_vacuum_scale_factor = 0.05,
+    -- To give room at the table's end back, VACUUM would lock out everybody for moments; new
+    -- records take that room.
+    vacuum_truncate = false
 );
 
 -- CREATE INDEX IF NOT EXISTS and ALTER TABLE would lock the table before they find that there is

@@ -1,6 +1,12 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::{PgPool, Row, postgres::PgConnectOptions};
 use tokio::time::timeout;
 use tower_idempotency_core::{
     Claim, ClaimRequest, ListPage, Record, RecordId, RecordInfo, RecordState, Resolution, Resolved,
@@ -12,6 +18,23 @@ use crate::{
     row, shared::Shared,
 };
 
+/// How far the sweep of a backlog has come, in microseconds since 1970.
+///
+/// Another process may sweep as well, from the front: then neither passes by the other's part.
+#[derive(Debug, Default)]
+struct SweptTo(AtomicI64);
+
+impl SweptTo {
+    fn get(&self) -> Option<i64> {
+        // It says nothing of other memory.
+        Some(self.0.load(Ordering::Relaxed)).filter(|&reached| reached != 0)
+    }
+
+    fn set(&self, reached: Option<i64>) {
+        self.0.store(reached.unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
 /// A `bytea` holds a gigabyte; a message to the server not much more. This leaves room.
 const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -21,6 +44,7 @@ const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
 #[derive(Clone)]
 pub struct PostgresStore {
     shared: Arc<Shared>,
+    swept_to: Arc<SweptTo>,
     migrations: Arc<str>,
 }
 
@@ -106,6 +130,7 @@ impl PostgresStore {
     pub(crate) fn with(shared: Shared, migrations: String) -> Self {
         Self {
             shared: Arc::new(shared),
+            swept_to: Arc::default(),
             migrations: Arc::from(migrations),
         }
     }
@@ -166,18 +191,21 @@ impl PostgresStore {
         rows.iter().map(row::info).collect()
     }
 
+    /// What a batch passed by, because it was held or expires soon, is looked at again when one
+    /// begins at the front.
     async fn sweep_once(&self, limit: u32) -> sqlx::Result<Swept> {
         let mut connection = self.shared.begin().await?;
         let swept = async {
             let sweep = self.shared.query(&self.shared.sql.sweep);
             let row = sweep
                 .bind(i64::from(limit))
+                .bind(self.swept_to.get())
                 .fetch_one(&mut *connection)
                 .await?;
-            let deleted = row::count(&row, "deleted")?;
-            let moved = row::count(&row, "moved")?;
-            let more = limit > 0 && deleted + moved == u64::from(limit);
-            Ok(Swept::new(deleted, more))
+            let more = limit > 0 && row::count(&row, "due")? == u64::from(limit);
+            let reached: Option<i64> = row.try_get("reached")?;
+            self.swept_to.set(reached.filter(|_| more));
+            Ok(Swept::new(row::count(&row, "deleted")?, more))
         }
         .await;
         connection.finish(swept).await

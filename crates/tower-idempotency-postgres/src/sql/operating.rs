@@ -24,11 +24,16 @@ ORDER BY id
 LIMIT $3";
 
 /// Deletes expired records, if nobody else is at it, and moves those that live longer than was
-/// foreseen out of the sweeper's way. `$1` how many of them at the most.
+/// foreseen out of the sweeper's way. `$1` how many records it looks at, `$2` how far the batch
+/// before this one came, in microseconds since 1970, or NULL.
 ///
-/// Both at once, since each entry that is passed over is passed over by every batch: looking only
-/// for those to be moved would read the whole backlog to find none. What expires soon is left where
-/// it is, or nearly every record would be moved by the time that its handler took.
+/// A batch begins where the last one ended: the entries of deleted records stay in the index until
+/// it is vacuumed, and each batch would pass by those of all before it. What expires soon is passed
+/// by as well, and left where it is, or nearly every record would be moved by the time that its
+/// handler took.
+///
+/// The bound on what is looked at is the limit alone. With the present time beside it, a planner
+/// that knows neither takes what is between them for little, and reads the whole backlog to sort it.
 ///
 /// The sub-selects without a reference are evaluated once, so that they can be index conditions;
 /// the rows are found again by their place, so that no statistics can lead to reading the table.
@@ -37,26 +42,36 @@ WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(
                7310868735000000 + '/* schema. */idempotency_keys'::regclass::oid::bigint) AS ours,
            clock_timestamp() AS now
-), front AS MATERIALIZED (
-    SELECT ctid AS place, expires_at <= (SELECT now FROM turn) AS expired
+), next AS MATERIALIZED (
+    SELECT ctid AS place, sweep_at, expires_at
     FROM /* schema. */idempotency_keys
-    WHERE (SELECT ours FROM turn) AND sweep_at <= (SELECT now FROM turn)
-      AND (expires_at <= (SELECT now FROM turn)
-           OR expires_at > (SELECT now FROM turn) + interval '5 minutes')
+    WHERE (SELECT ours FROM turn)
+      AND sweep_at >= coalesce('epoch'::timestamptz + $2 * interval '1 microsecond', '-infinity')
     ORDER BY sweep_at
     LIMIT $1
+), due AS MATERIALIZED (
+    SELECT place, sweep_at,
+           expires_at <= now OR expires_at > now + interval '5 minutes' AS wanted
+    FROM next, turn
+    WHERE sweep_at <= now
+), held AS MATERIALIZED (
+    SELECT ctid AS place, expires_at <= (SELECT now FROM turn) AS expired
+    FROM /* schema. */idempotency_keys
+    WHERE ctid = ANY (ARRAY(SELECT place FROM due WHERE wanted))
     FOR UPDATE SKIP LOCKED
 ), moved AS (
     UPDATE /* schema. */idempotency_keys
     SET sweep_at = expires_at
-    WHERE ctid = ANY (ARRAY(SELECT place FROM front WHERE NOT expired))
+    WHERE ctid = ANY (ARRAY(SELECT place FROM held WHERE NOT expired))
     RETURNING true
 ), deleted AS (
     DELETE FROM /* schema. */idempotency_keys
-    WHERE ctid = ANY (ARRAY(SELECT place FROM front WHERE expired))
+    WHERE ctid = ANY (ARRAY(SELECT place FROM held WHERE expired))
     RETURNING true
 )
-SELECT (SELECT count(*) FROM deleted) AS deleted, (SELECT count(*) FROM moved) AS moved";
+SELECT (SELECT count(*) FROM deleted) AS deleted, count(*) AS due,
+       (extract(epoch FROM max(sweep_at)) * 1000000)::bigint AS reached
+FROM due";
 
 /// Answers a key that nobody is at work on.
 ///

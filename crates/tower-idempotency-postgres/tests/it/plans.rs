@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Executor, Row};
 use tower_idempotency_core::{
     Claim, Execution, Failure, Release, Renewal, Resolution, Settled, Steps, Store,
 };
@@ -285,5 +285,42 @@ fn a_sweep_reads_no_more_of_a_backlog_than_it_deletes() {
                        WHERE indexrelid = 'idempotency_keys_sweep_at'::regclass";
         let (read, _) = statistics(&postgres.pool, entries, 10).await;
         assert!(read <= 100, "{read} entries of the index were read");
+    });
+}
+
+/// The entries of deleted records stay in the index until it is vacuumed.
+#[test]
+fn a_batch_of_a_sweep_does_not_pass_by_what_those_before_it_have_deleted() {
+    run(async {
+        let postgres = postgres_left_alone().await;
+        fill(&postgres, 2_000).await;
+        postgres
+            .advance(Duration::from_secs(8 * 24 * 60 * 60))
+            .await;
+        // Not written all at once.
+        let spread =
+            "UPDATE idempotency_keys SET sweep_at = sweep_at - random() * interval '1 hour'";
+        postgres.execute(spread).await;
+        postgres.execute("VACUUM ANALYZE idempotency_keys").await;
+        // Sees what is deleted from now on, so that nobody may take it out of the index.
+        let mut onlooker = postgres.pool.begin().await.unwrap();
+        let look = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1";
+        onlooker.execute(sqlx::raw_sql(look)).await.unwrap();
+        let pool = pool(&postgres.options, 1).await;
+        let store = PostgresStore::new(pool.clone());
+        let mut deleted = 0;
+        while {
+            let swept = store.sweep(100).await.unwrap();
+            deleted += swept.deleted;
+            swept.more
+        } {}
+        assert_eq!(deleted, 2_000);
+        onlooker.rollback().await.unwrap();
+        // A connection that ends hands its statistics in.
+        pool.close().await;
+        let entries = "SELECT idx_tup_read, idx_scan FROM pg_stat_user_indexes
+                       WHERE indexrelid = 'idempotency_keys_sweep_at'::regclass";
+        let (read, _) = statistics(&postgres.pool, entries, 2_000).await;
+        assert!(read <= 3_000, "{read} entries of the index were read");
     });
 }
