@@ -195,17 +195,21 @@ impl PostgresStore {
     /// begins at the front.
     async fn sweep_once(&self, limit: u32) -> sqlx::Result<Swept> {
         let mut connection = self.shared.begin().await?;
+        let begin = self.swept_to.get();
         let swept = async {
             let sweep = self.shared.query(&self.shared.sql.sweep);
             let row = sweep
                 .bind(i64::from(limit))
-                .bind(self.swept_to.get())
+                .bind(begin)
                 .fetch_one(&mut *connection)
                 .await?;
-            let more = limit > 0 && row::count(&row, "due")? == u64::from(limit);
+            let deleted = row::count(&row, "deleted")?;
+            let is_full = limit > 0 && row::count(&row, "due")? == u64::from(limit);
             let reached: Option<i64> = row.try_get("reached")?;
+            // A batch whose records are all of one moment, and have to stay, would come again.
+            let more = is_full && (deleted > 0 || reached != begin);
             self.swept_to.set(reached.filter(|_| more));
-            Ok(Swept::new(row::count(&row, "deleted")?, more))
+            Ok(Swept::new(deleted, more))
         }
         .await;
         connection.finish(swept).await

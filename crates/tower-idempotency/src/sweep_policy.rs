@@ -12,8 +12,8 @@ use tower_idempotency_core::ConfigError;
 pub struct SweepPolicy {
     /// The pause between two rounds, lengthened by up to a quarter at random.
     /// Default: one minute.
-    /// A round goes on until nothing is waiting; after each batch it rests as long as that took,
-    /// and 10 ms at least, so that other work goes on beside it.
+    /// A round goes on until nothing is waiting; after each batch it rests twice as long as that
+    /// took, and 10 ms at least, so that other work goes on beside it.
     pub every: Duration,
     /// How many records one statement deletes. Default: 1,000.
     /// Large batches hold locks longer; small ones take more round trips, and a round deletes no

@@ -81,3 +81,28 @@ fn a_sweep_does_not_wait_for_a_held_row() {
         assert_eq!(postgres.store.sweep(10).await.unwrap().deleted, 1);
     });
 }
+
+/// Records of one moment that have to stay fill each batch that begins there.
+#[test]
+fn a_sweep_that_meets_only_held_rows_comes_to_an_end() {
+    run(async {
+        let postgres = postgres().await;
+        for key in ["a", "b", "c"] {
+            complete(&mut acquire(&postgres.store, &request(key)).await).await;
+        }
+        postgres
+            .advance(Duration::from_secs(30 * 24 * 60 * 60))
+            .await;
+        let at_once =
+            "UPDATE idempotency_keys SET sweep_at = (SELECT min(sweep_at) FROM idempotency_keys)";
+        postgres.execute(at_once).await;
+        let holder = hold(&postgres).await;
+        let swept = postgres.store.sweep(2).await.unwrap();
+        assert_eq!((swept.deleted, swept.more), (0, true));
+        let swept = postgres.store.sweep(2).await.unwrap();
+        assert_eq!((swept.deleted, swept.more), (0, false));
+        holder.rollback().await.unwrap();
+        let swept = postgres.store.sweep(10).await.unwrap();
+        assert_eq!((swept.deleted, swept.more), (3, false));
+    });
+}

@@ -39,8 +39,8 @@ async fn sweep_for_ever<St: Store>(store: Weak<St>, policy: SweepPolicy) {
 
 /// Sweeps batch by batch until nothing is waiting; `None` once the store is gone.
 ///
-/// Between two batches it rests as long as the last one took: so a backlog takes half of one
-/// connection's time at most, less when the store is busy, and is worked off however long it is.
+/// Between two batches it rests twice as long as the last one took: so a backlog takes a third of
+/// one connection's time at most, less when the store is busy, and is worked off however long it is.
 /// An error ends the round, never the sweeper.
 async fn sweep_all<St: Store>(store: &Weak<St>, batch: u32) -> Option<()> {
     let mut deleted = 0;
@@ -51,7 +51,7 @@ async fn sweep_all<St: Store>(store: &Weak<St>, batch: u32) -> Option<()> {
         if !swept.more {
             break;
         }
-        sleep(begun.elapsed().max(SHORTEST_REST)).await;
+        sleep((begun.elapsed() * 2).max(SHORTEST_REST)).await;
     }
     if deleted > 0 {
         tracing::debug!(deleted, "expired records were deleted");

@@ -161,8 +161,12 @@ fn median_turn(
         describe("claims", &round);
         rounds.push(round);
     }
+    Ok(median(rounds))
+}
+
+fn median(mut rounds: Vec<Round>) -> Round {
     rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-    Ok(rounds.swap_remove(rounds.len() / 2))
+    rounds.swap_remove(rounds.len() / 2)
 }
 
 fn settled_turn(
@@ -176,10 +180,14 @@ fn settled_turn(
     database.defer_checkpoints(true)?;
     database.checkpoint()?;
     describe("settling", &turn(server, database, settle)?);
-    let round = turn(server, database, arguments.time())?;
-    describe("settled", &round);
+    let mut rounds = Vec::new();
+    for _ in 0..arguments.rounds() {
+        let round = turn(server, database, arguments.time())?;
+        describe("settled", &round);
+        rounds.push(round);
+    }
     database.defer_checkpoints(false)?;
-    Ok(Some(round))
+    Ok(Some(median(rounds)))
 }
 
 fn turn(server: &RunningServer, database: &mut Database, time: Duration) -> Result<Round> {
