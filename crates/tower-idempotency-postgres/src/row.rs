@@ -6,19 +6,16 @@ use tower_idempotency_core::{
     RecordInfo, RecordState, StoreError,
 };
 
-/// Reads the record that a claim found; `None` if there is none.
+/// Reads the record that a claim found.
 ///
 /// The row can be an answer in text, so bytes are not borrowed from it.
-pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<RawClaim>> {
-    let Some(state) = row.try_get("state")? else {
-        return Ok(None);
-    };
+pub(crate) fn claim(row: &PgRow) -> sqlx::Result<RawClaim> {
     let status: Option<i16> = row.try_get("response_status")?;
     let head: Option<Vec<u8>> = row.try_get("response_head")?;
     let body: Option<Vec<u8>> = row.try_get("response_body")?;
     let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
-    Ok(Some(RawClaim {
-        state: RecordState::from_word(state),
+    Ok(RawClaim {
+        state: RecordState::from_word(row.try_get("state")?),
         token: LeaseToken::from_uuid(row.try_get("token")?),
         fingerprint: Fingerprint::from_bytes(&fingerprint),
         attempt: row.try_get::<i32, _>("attempt")?.into(),
@@ -27,7 +24,7 @@ pub(crate) fn claim(row: &PgRow) -> sqlx::Result<Option<RawClaim>> {
         remaining_ms: row.try_get("remaining_ms")?,
         life_us: row.try_get("life_us")?,
         response: response(status, head.as_deref(), body.as_deref()),
-    }))
+    })
 }
 
 /// Reads a record that a batch of claims found, by place: it is done for every replay.

@@ -1,12 +1,13 @@
 //! The statements of an execution that is a transaction.
 
-/// The lock that stands for a key, made of its number and the table's, so that the same key in
-/// another table is another one. It is negative, and those of sweeps and migrations are not.
+/// The lock that stands for a key, made of its number and the table's, as the function
+/// `idempotency_keys_lock` makes it: so that the same key in another table is another one. It is
+/// negative, and those of sweeps and migrations are not.
 pub(super) const LOCK: &str =
     "((number # ('/* schema. */idempotency_keys'::regclass::oid::bigint << 32))
          | '-9223372036854775808'::bigint)";
 
-/// Marks the transaction, tries the key's lock, and says whether there is a record; NULL if the lock
+/// Tries the key's lock, marks the transaction, and says whether there is a record; NULL if the lock
 /// was not to be had.
 ///
 /// `$1` id, `$2` the key's number, `$3` mark.
