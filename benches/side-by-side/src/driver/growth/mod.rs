@@ -79,7 +79,7 @@ pub(crate) fn measure_all(
         eprintln!("== claims on a table of {size} million records");
         filler.fill(database, size, "now() + interval '7 days'")?;
         let server = RunningServer::start(&programs.ours, &setup)?;
-        let quiet = median_turn(&server, database, arguments)?;
+        let quiet = quiet_turn(&server, database, arguments)?;
         let settled = settled_turn(&server, database, arguments)?;
         drop(server);
         points.push(Point {
@@ -122,9 +122,10 @@ fn sweep(
     let server = RunningServer::start(&programs.ours, setup)?;
     let expired = filler.expired(database)?;
     let begun = Instant::now();
+    let load = load(arguments.time() * 4, true);
     let mut left = expired;
     while left > 0 {
-        let round = measure(&server, database, sweeping(arguments.time() * 4))?;
+        let round = measure(&server, database, load)?;
         describe("sweeping", &round);
         let worst = point.sweeping.as_ref().map_or(0.0, |worst| worst.p99);
         if round.p99 > worst {
@@ -149,24 +150,15 @@ fn sweep(
     Ok(())
 }
 
-fn median_turn(
+fn quiet_turn(
     server: &RunningServer,
     database: &mut Database,
     arguments: &Arguments,
 ) -> Result<Round> {
-    let mut rounds = Vec::new();
-    for _ in 0..arguments.rounds() {
+    median_turn(arguments, "claims", || {
         database.checkpoint()?;
-        let round = turn(server, database, arguments.time())?;
-        describe("claims", &round);
-        rounds.push(round);
-    }
-    Ok(median(rounds))
-}
-
-fn median(mut rounds: Vec<Round>) -> Round {
-    rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-    rounds.swap_remove(rounds.len() / 2)
+        turn(server, database, arguments.time())
+    })
 }
 
 fn settled_turn(
@@ -180,33 +172,43 @@ fn settled_turn(
     database.defer_checkpoints(true)?;
     database.checkpoint()?;
     describe("settling", &turn(server, database, settle)?);
+    let settled = median_turn(arguments, "settled", || {
+        turn(server, database, arguments.time())
+    })?;
+    database.defer_checkpoints(false)?;
+    Ok(Some(settled))
+}
+
+/// Takes as many turns as there are rounds, and returns the one with the median rate.
+fn median_turn(
+    arguments: &Arguments,
+    what: &str,
+    mut turn: impl FnMut() -> Result<Round>,
+) -> Result<Round> {
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds() {
-        let round = turn(server, database, arguments.time())?;
-        describe("settled", &round);
+        let round = turn()?;
+        describe(what, &round);
         rounds.push(round);
     }
-    database.defer_checkpoints(false)?;
-    Ok(Some(median(rounds)))
+    rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    Ok(rounds.swap_remove(rounds.len() / 2))
 }
 
+/// Measures claims, and fails if a checkpoint falls into the turn.
 fn turn(server: &RunningServer, database: &mut Database, time: Duration) -> Result<Round> {
-    let load = Load {
-        may_meet_checkpoint: false,
-        ..sweeping(time)
-    };
-    measure(server, database, load)
+    let may_meet_checkpoint = false;
+    measure(server, database, load(time, may_meet_checkpoint))
 }
 
-/// Returns the load beside a sweep.
-const fn sweeping(time: Duration) -> Load {
+const fn load(time: Duration, may_meet_checkpoint: bool) -> Load {
     Load {
         workload: Workload::Fresh,
         marks_replays: true,
         connections: CONNECTIONS,
         warm_up: Duration::from_millis(500),
         time,
-        may_meet_checkpoint: true,
+        may_meet_checkpoint,
     }
 }
 
