@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use sqlx::{AssertSqlSafe, Executor};
-use tower_idempotency_core::{Store, StoreErrorKind};
+use tower_idempotency_core::{Claim, Store, StoreErrorKind};
 use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::run;
 
@@ -67,6 +67,23 @@ fn a_missing_table_is_named_as_such() {
         let postgres = empty(&[]).await;
         let error = postgres.store.claim(&request("k")).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Schema);
+    });
+}
+
+/// As for somebody whose own migration tool has run the first file only.
+#[test]
+fn a_missing_function_is_named_as_such() {
+    run(async {
+        let postgres = postgres().await;
+        postgres
+            .execute("DROP FUNCTION idempotency_keys_lock")
+            .await;
+        let store = postgres.store.clone().transactional();
+        let error = store.claim(&request("k")).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Schema);
+        postgres.store.migrate().await.unwrap();
+        let claim = store.claim(&request("k")).await.unwrap();
+        assert!(matches!(claim, Claim::Acquired(_)), "{claim:?}");
     });
 }
 

@@ -266,24 +266,33 @@ fn batches_stay_look_ups_on_an_empty_a_growing_and_a_never_analysed_table() {
     });
 }
 
+/// Fills the table with records that have expired.
+async fn fill_with_expired(postgres: &Postgres, rows: u32) {
+    fill(postgres, rows).await;
+    let week_and_day = Duration::from_secs(8 * 24 * 60 * 60);
+    postgres.advance(week_and_day).await;
+}
+
+/// Returns how many entries of the sweep's index were read, by connections that have ended: those
+/// hand their statistics in.
+async fn entries_read(postgres: &Postgres, at_least: i64) -> i64 {
+    let entries = "SELECT idx_tup_read, idx_scan FROM pg_stat_user_indexes
+                   WHERE indexrelid = 'idempotency_keys_sweep_at'::regclass";
+    statistics(&postgres.pool, entries, at_least).await.0
+}
+
 /// A backlog that is looked through once for each batch is never worked off.
 #[test]
 fn a_sweep_reads_no_more_of_a_backlog_than_it_deletes() {
     run(async {
         let postgres = postgres_left_alone().await;
-        fill(&postgres, 20_000).await;
-        postgres
-            .advance(Duration::from_secs(8 * 24 * 60 * 60))
-            .await;
+        fill_with_expired(&postgres, 20_000).await;
         postgres.execute("VACUUM ANALYZE idempotency_keys").await;
         let pool = pool(&postgres.options, 1).await;
         let swept = PostgresStore::new(pool.clone()).sweep(10).await.unwrap();
         assert_eq!((swept.deleted, swept.more), (10, true));
-        // A connection that ends hands its statistics in.
         pool.close().await;
-        let entries = "SELECT idx_tup_read, idx_scan FROM pg_stat_user_indexes
-                       WHERE indexrelid = 'idempotency_keys_sweep_at'::regclass";
-        let (read, _) = statistics(&postgres.pool, entries, 10).await;
+        let read = entries_read(&postgres, 10).await;
         assert!(read <= 100, "{read} entries of the index were read");
     });
 }
@@ -293,10 +302,7 @@ fn a_sweep_reads_no_more_of_a_backlog_than_it_deletes() {
 fn a_batch_of_a_sweep_does_not_pass_by_what_those_before_it_have_deleted() {
     run(async {
         let postgres = postgres_left_alone().await;
-        fill(&postgres, 2_000).await;
-        postgres
-            .advance(Duration::from_secs(8 * 24 * 60 * 60))
-            .await;
+        fill_with_expired(&postgres, 2_000).await;
         // Not written all at once.
         let spread =
             "UPDATE idempotency_keys SET sweep_at = sweep_at - random() * interval '1 hour'";
@@ -316,11 +322,8 @@ fn a_batch_of_a_sweep_does_not_pass_by_what_those_before_it_have_deleted() {
         } {}
         assert_eq!(deleted, 2_000);
         onlooker.rollback().await.unwrap();
-        // A connection that ends hands its statistics in.
         pool.close().await;
-        let entries = "SELECT idx_tup_read, idx_scan FROM pg_stat_user_indexes
-                       WHERE indexrelid = 'idempotency_keys_sweep_at'::regclass";
-        let (read, _) = statistics(&postgres.pool, entries, 2_000).await;
+        let read = entries_read(&postgres, 2_000).await;
         assert!(read <= 3_000, "{read} entries of the index were read");
     });
 }

@@ -107,6 +107,18 @@ async fn updates(pool: &PgPool, number: i64) -> (i64, i64) {
     statistics(pool, sql, number).await
 }
 
+/// To make the file shorter, the server locks everybody out. Whether it would do so at once depends
+/// on who else is there, so this looks at what it was told.
+#[test]
+fn a_vacuum_is_not_to_shorten_the_file() {
+    run(async {
+        let postgres = postgres().await;
+        let told = "SELECT FROM pg_class WHERE oid = 'idempotency_keys'::regclass
+                    AND 'vacuum_truncate=false' = ANY (reloptions)";
+        assert_eq!(postgres.execute(told).await, 1);
+    });
+}
+
 /// Records that live longer than the sweeper expected must not be looked at again and again.
 #[test]
 fn a_record_that_lives_on_is_looked_at_once() {
