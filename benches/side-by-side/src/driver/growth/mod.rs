@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     arguments::Arguments,
     growth::fill::Filler,
-    measure::{Database, Load, Programs, Round, RunningServer, Setup, Workload, measure},
+    measure::{Database, Load, Programs, Round, RunningServer, Sample, Setup, Workload, measure},
 };
 
 /// What was measured on a table of one size.
@@ -29,9 +29,11 @@ pub(crate) struct Point {
     /// The same, after claims have gone on for a while without a checkpoint.
     #[serde(default)]
     pub(crate) settled: Option<Round>,
-    /// While expired records are swept, until none is left: the turn with the largest p99. Only on
-    /// the largest table.
+    /// While expired records are swept, until none is left. Only on the largest table.
     pub(crate) sweeping: Option<Round>,
+    /// The part of that with the largest p99.
+    #[serde(default)]
+    pub(crate) sweeping_worst: Option<Round>,
     /// How many of them were swept in a second.
     pub(crate) swept: Option<f64>,
     /// How many seconds that took in all.
@@ -88,6 +90,7 @@ pub(crate) fn measure_all(
             quiet,
             settled,
             sweeping: None,
+            sweeping_worst: None,
             swept: None,
             swept_in: None,
         });
@@ -124,13 +127,17 @@ fn sweep(
     let begun = Instant::now();
     let load = load(arguments.time() * 4, true);
     let mut left = expired;
+    let mut whole = Sample::default();
     while left > 0 {
-        let round = measure(&server, database, load)?;
-        describe("sweeping", &round);
-        let worst = point.sweeping.as_ref().map_or(0.0, |worst| worst.p99);
-        if round.p99 > worst {
-            point.sweeping = Some(round);
+        let part = measure(&server, database, load)?;
+        whole += &part;
+        let part = part.round();
+        describe("sweeping", &part);
+        let worst = point.sweeping_worst.as_ref().map_or(0.0, |worst| worst.p99);
+        if part.p99 > worst {
+            point.sweeping_worst = Some(part);
         }
+        point.sweeping = Some(whole.round());
         left = filler.expired(database)?;
         if left == expired {
             bail!("nothing was swept");
@@ -198,7 +205,7 @@ fn median_turn(
 /// Measures claims, and fails if a checkpoint falls into the turn.
 fn turn(server: &RunningServer, database: &mut Database, time: Duration) -> Result<Round> {
     let may_meet_checkpoint = false;
-    measure(server, database, load(time, may_meet_checkpoint))
+    Ok(measure(server, database, load(time, may_meet_checkpoint))?.round())
 }
 
 const fn load(time: Duration, may_meet_checkpoint: bool) -> Load {

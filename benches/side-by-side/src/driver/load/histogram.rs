@@ -1,6 +1,6 @@
 //! Latencies, to within 1.6 %.
 
-use std::time::Duration;
+use std::{ops::AddAssign, time::Duration};
 
 /// Each power of two is split into so many buckets.
 const STEPS: u64 = 128;
@@ -43,6 +43,15 @@ impl Histogram {
             }
         }
         Duration::ZERO
+    }
+}
+
+impl AddAssign<&Self> for Histogram {
+    fn add_assign(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
     }
 }
 

@@ -5,6 +5,7 @@ mod database;
 mod machine;
 mod pgbench;
 mod round;
+mod sample;
 mod server;
 
 pub(crate) use {
@@ -12,6 +13,7 @@ pub(crate) use {
     database::{Database, Medium, SETTINGS},
     machine::{Machine, fdatasync},
     pgbench::{FLOORS, Floor},
-    round::{Load, Round, Workload, measure},
+    round::{Load, Workload, measure},
+    sample::{Round, Sample},
     server::{Programs, RunningServer, Setup},
 };

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Cpu, Database, RunningServer};
+use super::{Cpu, Database, RunningServer, Sample, sample::Used};
 use crate::load::{Control, Generator, Key, Keys, Outcome, Span, uuid};
 
 /// What the requests are like.
@@ -40,24 +40,6 @@ pub(crate) struct Load {
     pub(crate) may_meet_checkpoint: bool,
 }
 
-/// What was measured.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(crate) struct Round {
-    pub(crate) requests: u64,
-    /// Requests a second.
-    pub(crate) rate: f64,
-    /// Latencies, in microseconds.
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) p999: f64,
-    /// CPU time of the contender for each request, in microseconds.
-    pub(crate) server_cpu: f64,
-    /// CPU time of all of Postgres for each request, in microseconds.
-    pub(crate) postgres_cpu: f64,
-    /// Bytes of log for each request.
-    pub(crate) wal: f64,
-}
-
 /// Readings, each with the number of requests so far: on a busy machine they are late, and not
 /// all at once.
 struct Meters {
@@ -72,7 +54,7 @@ pub(crate) fn measure(
     server: &RunningServer,
     database: &mut Database,
     load: Load,
-) -> Result<Round> {
+) -> Result<Sample> {
     let keys = match load.workload {
         Workload::Fresh => Keys::Fresh,
         Workload::Unkeyed => Keys::None,
@@ -99,7 +81,7 @@ pub(crate) fn measure(
     if before.checkpoint != after.checkpoint && !load.may_meet_checkpoint {
         bail!("a checkpoint fell into the round");
     }
-    Ok(round(&outcome, load.time, &before, &after))
+    Ok(before.until(&after, outcome, load.time))
 }
 
 /// Has keys answered, and returns them.
@@ -126,26 +108,6 @@ fn check(outcome: &Outcome) -> Result<()> {
     Ok(())
 }
 
-fn round(outcome: &Outcome, time: Duration, before: &Meters, after: &Meters) -> Round {
-    let requests = outcome.latencies.count();
-    let quantile = |part| outcome.latencies.quantile(part).as_secs_f64() * 1e6;
-    let each = |total: f64, (from, to): (u64, u64)| total / (to - from).max(1) as f64;
-    let cpu = |then: &(u64, Cpu), now: &(u64, Cpu)| {
-        each(now.1.since(&then.1).as_secs_f64() * 1e6, (then.0, now.0))
-    };
-    let written = (after.log.1 - before.log.1) as f64;
-    Round {
-        requests,
-        rate: requests as f64 / time.as_secs_f64(),
-        p50: quantile(0.5),
-        p99: quantile(0.99),
-        p999: quantile(0.999),
-        server_cpu: cpu(&before.server, &after.server),
-        postgres_cpu: cpu(&before.postgres, &after.postgres),
-        wal: each(written, (before.log.0, after.log.0)),
-    }
-}
-
 impl Meters {
     fn read(server: &RunningServer, database: &mut Database, control: &Control) -> Result<Self> {
         let answered = || control.answered.load(Ordering::Relaxed);
@@ -159,6 +121,23 @@ impl Meters {
             log: (answered(), log),
             checkpoint,
         })
+    }
+
+    fn until(&self, later: &Self, outcome: Outcome, time: Duration) -> Sample {
+        let cpu = |from: &(u64, Cpu), to: &(u64, Cpu)| Used {
+            requests: to.0 - from.0,
+            amount: to.1.since(&from.1).as_secs_f64() * 1e6,
+        };
+        Sample {
+            latencies: outcome.latencies,
+            time,
+            server: cpu(&self.server, &later.server),
+            postgres: cpu(&self.postgres, &later.postgres),
+            log: Used {
+                requests: later.log.0 - self.log.0,
+                amount: (later.log.1 - self.log.1) as f64,
+            },
+        }
     }
 }
 

@@ -51,6 +51,10 @@ pub(crate) fn growth_table(results: &Results) -> Option<String> {
             ("right after a checkpoint".to_owned(), Some(&point.quiet)),
             ("a while after it".to_owned(), point.settled.as_ref()),
             (swept, sweeping),
+            (
+                "the worst part of that".to_owned(),
+                point.sweeping_worst.as_ref(),
+            ),
         ];
         for (load, round) in rounds {
             let Some(round) = round else { continue };

@@ -85,7 +85,7 @@ impl<'s> Entry<'s> {
             return floor.measure(&mut bench.database, &bench.pgbench, clients, time);
         }
         let server = self.server.as_ref().context("the contender runs")?;
-        measure(server, &mut bench.database, load)
+        Ok(measure(server, &mut bench.database, load)?.round())
     }
 
     /// Ends the server, and removes its data.
