@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
+use sqlx::{PgConnection, Postgres, Row, postgres::PgArguments, query::Query};
 use tower_idempotency_core::{
     Attempt, Claim, ClaimRequest, Judgement, LeaseToken, RawClaim, Retention, Takeable,
 };
@@ -10,6 +10,7 @@ use tower_idempotency_core::{
 use crate::{
     batch::Batches,
     connection::Connection,
+    place::Place,
     row,
     sabotage::Guard,
     shared::Shared,
@@ -22,12 +23,20 @@ const ROUNDS: u32 = 8;
 /// What the claim's statement came to.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// It made the record.
-    Made,
+    /// It made the record, there.
+    Made(Place),
     /// Somebody else had made the record, and it could not be seen or is gone again: look again.
     Missed,
     /// The record that was there.
     Record(RawClaim),
+}
+
+/// What a claim has begun.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    pub(crate) attempt: Attempt,
+    /// Where the record's row is, if the claim made it.
+    pub(crate) place: Option<Place>,
 }
 
 /// Claims the key: one statement for a new one, and another to take over a record whose time is
@@ -39,19 +48,29 @@ pub(crate) enum Found {
 pub(crate) async fn claim(
     shared: &Shared,
     request: &Arc<ClaimRequest>,
-) -> sqlx::Result<Claim<Attempt>> {
+) -> sqlx::Result<Claim<Begun>> {
     match &shared.batches {
         Some(batches) => claim_by(&mut Way::Batches(batches), shared, request).await,
         None => Box::pin(claim_alone(shared, request)).await,
     }
 }
 
-async fn claim_alone(shared: &Shared, request: &Arc<ClaimRequest>) -> sqlx::Result<Claim<Attempt>> {
+async fn claim_alone(shared: &Shared, request: &Arc<ClaimRequest>) -> sqlx::Result<Claim<Begun>> {
     let mut way = Way::Alone(shared.begin().await?);
     let claim = claim_by(&mut way, shared, request).await;
     match way {
         Way::Alone(connection) => connection.finish(claim).await,
         Way::Batches(_) => claim,
+    }
+}
+
+impl Begun {
+    /// For a row that may have moved.
+    const fn elsewhere(attempt: Attempt) -> Self {
+        Self {
+            attempt,
+            place: None,
+        }
     }
 }
 
@@ -97,21 +116,26 @@ async fn claim_by(
     way: &mut Way<'_>,
     shared: &Shared,
     request: &Arc<ClaimRequest>,
-) -> sqlx::Result<Claim<Attempt>> {
+) -> sqlx::Result<Claim<Begun>> {
     for _ in 0..ROUNDS {
         let found = match way.insert_or_find(shared, request).await? {
-            Found::Made => return Ok(Claim::Acquired(Attempt::FIRST)),
+            Found::Made(place) => {
+                return Ok(Claim::Acquired(Begun {
+                    attempt: Attempt::FIRST,
+                    place: Some(place),
+                }));
+            }
             Found::Missed => continue,
             Found::Record(found) => found,
         };
         let found = recognisable(shared, request, found);
         let (seen, because) = match found.judge(request).map_err(row::undecodable)? {
-            Judgement::Answer(claim) => return Ok(claim),
+            Judgement::Answer(answer) => return Ok(answer.map(Begun::elsewhere)),
             Judgement::TakeOver { seen, because } => (seen, because),
         };
         let take_over = Box::pin(way.take_over(shared, request, seen, because));
         if let Some(attempt) = take_over.await? {
-            return Ok(Claim::Acquired(attempt));
+            return Ok(Claim::Acquired(Begun::elsewhere(attempt)));
         }
     }
     // Whoever holds the row is at work on it.
@@ -147,10 +171,11 @@ pub(crate) async fn insert_or_find(
         .bind(Retention::For(request.lease).milliseconds())
         .bind(request.abandoned_retention().milliseconds())
         .bind(request.retention.milliseconds())
-        .execute(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await?;
-    if made.rows_affected() == 1 {
-        return Ok(Found::Made);
+    if let Some(made) = made {
+        let place = Place::from_sent(made.try_get_unchecked(0)?);
+        return place.map(Found::Made).ok_or(sqlx::Error::RowNotFound);
     }
     let found = query(&sql.found)
         .bind(id)

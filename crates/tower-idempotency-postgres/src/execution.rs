@@ -1,4 +1,11 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::Extensions;
 use sqlx::{Postgres, Row, postgres::PgArguments, query::Query};
@@ -10,8 +17,9 @@ use tower_idempotency_core::{
 
 use crate::{
     batch::{Change, End},
-    claim::readable,
+    claim::{Begun, readable},
     fence::PostgresFence,
+    place::Place,
     resolve,
     shared::Shared,
     sql::Text,
@@ -23,11 +31,14 @@ const LOOKS_AT_A_HELD_ROW: u32 = 5;
 const FIRST_LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Names one execution to every statement that must be its owner's.
-#[derive(Clone)]
 pub(crate) struct Owner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: RecordId,
     pub(crate) token: LeaseToken,
+    /// Where the claim has put the record's row.
+    place: Option<Place>,
+    /// Whether this execution may have changed the row since, which gives it another place.
+    has_moved: AtomicBool,
 }
 
 impl Owner {
@@ -46,6 +57,17 @@ impl Owner {
         Ok(connection.finish(done).await?.rows_affected())
     }
 
+    /// Notes that the record's row is about to be changed, and may be elsewhere from now on.
+    pub(crate) fn moves(&self) {
+        // It says nothing of other memory, and a place that is wrong costs a look-up.
+        self.has_moved.store(true, Ordering::Relaxed);
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.place
+            .filter(|_| !self.has_moved.load(Ordering::Relaxed))
+    }
+
     /// Changes the record in a batch, if nobody holds it; returns whether that is done.
     async fn end_in_batch(&self, change: impl FnOnce() -> Change) -> sqlx::Result<bool> {
         let Some(batches) = &self.shared.batches else {
@@ -54,6 +76,7 @@ impl Owner {
         let end = End {
             id: self.id,
             token: self.token,
+            place: self.place(),
             change: change(),
         };
         batches.end(end).await
@@ -90,7 +113,7 @@ pub(crate) fn bind_response<'q>(
 ///
 /// It holds no connection.
 pub struct PostgresExecution {
-    owner: Owner,
+    owner: Arc<Owner>,
     attempt: Attempt,
     lease_ms: Option<i64>,
     abandoned_ms: Option<i64>,
@@ -98,14 +121,17 @@ pub struct PostgresExecution {
 }
 
 impl PostgresExecution {
-    pub(crate) fn new(shared: Arc<Shared>, request: &ClaimRequest, attempt: Attempt) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, request: &ClaimRequest, begun: Begun) -> Self {
+        let owner = Owner {
+            shared,
+            id: request.id,
+            token: request.token,
+            place: begun.place,
+            has_moved: AtomicBool::new(false),
+        };
         Self {
-            owner: Owner {
-                shared,
-                id: request.id,
-                token: request.token,
-            },
-            attempt,
+            owner: Arc::new(owner),
+            attempt: begun.attempt,
             lease_ms: Retention::For(request.lease).milliseconds(),
             abandoned_ms: request.abandoned_retention().milliseconds(),
             failed_ms: request.failed_retention.milliseconds(),
@@ -118,6 +144,7 @@ impl PostgresExecution {
     /// Whoever holds it longer is a transaction that this execution completes itself in,
     /// and then it cannot be lost at present.
     async fn renew_once(&self) -> sqlx::Result<Renewal> {
+        self.owner.moves();
         let renew = || Change::Renew {
             lease_ms: self.lease_ms,
             abandoned_ms: self.abandoned_ms,
@@ -222,11 +249,11 @@ impl Execution for PostgresExecution {
     }
 
     fn install(&mut self, extensions: &mut Extensions) {
-        extensions.insert(PostgresFence(self.owner.clone()));
+        extensions.insert(PostgresFence(Arc::clone(&self.owner)));
     }
 
     fn steps(&self) -> StepJournal {
-        StepJournal::new(LeasedSteps(self.owner.clone()))
+        StepJournal::new(LeasedSteps(Arc::clone(&self.owner)))
     }
 
     async fn standing(&mut self) -> Result<Standing, StoreError> {

@@ -1,6 +1,6 @@
 //! Completing a record inside the handler's transaction.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use sqlx::{Database, Executor, PgConnection, Postgres, Transaction};
 use sqlx_core::transaction::TransactionManager;
@@ -19,7 +19,7 @@ use crate::{
 /// The transaction must be on the database that holds the records. Above `READ COMMITTED` it fails
 /// if the lease was renewed since its first statement: begin it late.
 #[derive(Clone)]
-pub struct PostgresFence(pub(crate) Owner);
+pub struct PostgresFence(pub(crate) Arc<Owner>);
 
 impl fmt::Debug for PostgresFence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,7 +35,7 @@ impl FencedTransaction<PostgresFence> for Transaction<'_, Postgres> {
         fence: &PostgresFence,
         completed: &Completed,
     ) -> Result<Settled, StoreError> {
-        let Owner { shared, .. } = &fence.0;
+        let Owner { shared, .. } = &*fence.0;
         let query = fence.0.query(&shared.sql.complete_in);
         let query = bind_response(query, completed);
         match query.execute(&mut **self).await {

@@ -116,6 +116,7 @@ mod execution;
 mod fence;
 mod fenced;
 mod migrate;
+mod place;
 mod pooling;
 mod resolve;
 mod row;

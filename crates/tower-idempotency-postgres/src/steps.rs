@@ -1,6 +1,6 @@
 //! The results of steps, beside their record.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use sqlx::Row;
 use tower_idempotency_core::{KeepSteps, Settled, Standing, Steps, StoreError, StoreErrorKind};
@@ -10,11 +10,11 @@ use crate::execution::Owner;
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// The steps of one leased execution.
-pub(crate) struct LeasedSteps(pub(crate) Owner);
+pub(crate) struct LeasedSteps(pub(crate) Arc<Owner>);
 
 impl LeasedSteps {
     async fn load_once(&self) -> sqlx::Result<Option<Steps>> {
-        let Owner { shared, .. } = &self.0;
+        let Owner { shared, .. } = &*self.0;
         let mut connection = shared.begin().await?;
         let found = self
             .0
@@ -27,7 +27,8 @@ impl LeasedSteps {
     }
 
     async fn keep_once(&self, steps: &Steps) -> sqlx::Result<bool> {
-        let Owner { shared, .. } = &self.0;
+        self.0.moves();
+        let Owner { shared, .. } = &*self.0;
         let mut connection = shared.begin().await?;
         let kept = self
             .0
@@ -39,7 +40,7 @@ impl LeasedSteps {
     }
 
     async fn keep_or_tell(&self, steps: &Steps) -> Result<Settled, StoreError> {
-        let Owner { shared, .. } = &self.0;
+        let Owner { shared, .. } = &*self.0;
         if shared.bounded(|| self.keep_once(steps)).await? {
             return Ok(Settled::Applied);
         }

@@ -233,7 +233,7 @@ impl Store for PostgresStore {
             .shared
             .bounded(|| claim::claim(&self.shared, &owned))
             .await?;
-        Ok(claim.map(|attempt| PostgresExecution::new(Arc::clone(&self.shared), request, attempt)))
+        Ok(claim.map(|begun| PostgresExecution::new(Arc::clone(&self.shared), request, begun)))
     }
 
     async fn lookup(&self, id: &RecordId) -> Result<Option<Record>, StoreError> {

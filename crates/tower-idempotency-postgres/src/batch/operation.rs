@@ -6,7 +6,10 @@ use tower_idempotency_core::{
     Attempt, ClaimRequest, Completed, Failure, LeaseToken, RecordId, StoredResponse, Takeable,
 };
 
-use crate::claim::{Found, readable};
+use crate::{
+    claim::{Found, readable},
+    place::Place,
+};
 
 /// One of those that share a statement.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(crate) enum Operation {
 pub(crate) struct End {
     pub(crate) id: RecordId,
     pub(crate) token: LeaseToken,
+    /// Where the record's row is, if it has not been changed since the claim.
+    pub(crate) place: Option<Place>,
     pub(crate) change: Change,
 }
 

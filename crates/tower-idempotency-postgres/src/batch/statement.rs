@@ -13,6 +13,7 @@ use super::operation::{Answer, Change, End, Operation};
 use crate::{
     claim::{self, Found, readable},
     execution::bind_response,
+    place::Place,
     row,
     sql::{Sql, Text},
 };
@@ -27,7 +28,7 @@ struct Sorted<'a> {
 /// What the ends of a batch are.
 enum Ends {
     None,
-    /// What they nearly always are.
+    /// What they nearly always are: completions of rows whose places are known.
     Completions,
     Mixed,
 }
@@ -86,12 +87,15 @@ async fn run_alone(
         Operation::End(End {
             id,
             token,
+            place,
             change: Change::Complete(completed),
         }) => {
-            let query = query(&sql.complete_unheld)
-                .bind(id.as_bytes().to_vec())
-                .bind(token.as_uuid());
-            let done = bind_response(query, completed).execute(connection).await;
+            let query = match place {
+                Some(place) => query(&sql.complete_there).bind(place.to_string()),
+                None => query(&sql.complete_unheld).bind(id.as_bytes().to_vec()),
+            };
+            let query = bind_response(query.bind(token.as_uuid()), completed);
+            let done = query.execute(connection).await;
             Some(done.map(|done| Answer::Ended(done.rows_affected() == 1)))
         }
         Operation::Claim { .. } | Operation::TakeOver { .. } | Operation::End(_) => None,
@@ -160,7 +164,7 @@ fn lease_ms(claim: &ClaimRequest) -> Option<i64> {
 fn bind_completions<'q>(query: PgQuery<'q>, ends: &'q [(usize, &'q End)]) -> PgQuery<'q> {
     let each = || ends.iter().map(|(_, end)| *end);
     query
-        .bind(each().map(|end| end.id.as_bytes().as_slice()).bind_iter())
+        .bind(Place::list(each().filter_map(|end| end.place)))
         .bind(each().map(|end| end.token.as_uuid()).bind_iter())
         .bind(each().map(|end| end.change.kept_ms()).bind_iter())
         .bind(each().map(|end| end.change.status()).bind_iter())
@@ -242,10 +246,12 @@ impl<'a> Sorted<'a> {
     }
 
     fn kind_of_ends(&self) -> Ends {
-        let is_completion = |(_, end): &(usize, &End)| matches!(end.change, Change::Complete(_));
+        let is_usual = |(_, end): &(usize, &End)| {
+            matches!(end.change, Change::Complete(_)) && end.place.is_some()
+        };
         if self.ends.is_empty() {
             Ends::None
-        } else if self.ends.iter().all(is_completion) {
+        } else if self.ends.iter().all(is_usual) {
             Ends::Completions
         } else {
             Ends::Mixed
@@ -283,9 +289,10 @@ impl<'a> Sorted<'a> {
         found: &[PgRow],
         answers: &mut [Option<Answer>],
     ) -> sqlx::Result<()> {
-        let made: i64 = summary.try_get_unchecked(1)?;
+        let made: Option<&[u8]> = summary.try_get_unchecked(1)?;
+        let mut made = Place::all_from_sent(made.unwrap_or_default());
         // If not, it is looked at again who did: a claim knows its own record by its token.
-        let all_are_made = usize::try_from(made) == Ok(asked.len() - found.len());
+        let all_are_made = made.len() == asked.len() - found.len();
         let mut records = vec![None; asked.len()];
         for row in found {
             let id: &[u8] = row.try_get_unchecked(0)?;
@@ -297,12 +304,16 @@ impl<'a> Sorted<'a> {
             .chunk_by(|(_, one), (_, other)| one.id == other.id);
         for (same, row) in same.zip(records) {
             let first = same[0].1;
+            let new_row = match row {
+                None if all_are_made => made.next(),
+                _ => None,
+            };
             for (nth, (place, _)) in same.iter().enumerate() {
-                let found = match row {
-                    Some(row) => row::found(row).map(Found::Record),
-                    None if !all_are_made => Ok(Found::Missed),
-                    None if nth == 0 => Ok(Found::Made),
-                    None => Ok(Found::Record(as_made(first))),
+                let found = match (row, new_row) {
+                    (Some(row), _) => row::found(row).map(Found::Record),
+                    (None, None) => Ok(Found::Missed),
+                    (None, Some(place)) if nth == 0 => Ok(Found::Made(place)),
+                    (None, Some(_)) => Ok(Found::Record(as_made(first))),
                 };
                 answers[*place] = Some(Answer::Claimed(found));
             }
@@ -365,6 +376,7 @@ mod tests {
         Operation::End(End {
             id: request.id,
             token: request.token,
+            place: None,
             change: Change::Free,
         })
     }

@@ -4,9 +4,9 @@
 //!
 //! Their parameters are arrays, in the order of the identities, so that no two of them can wait
 //! for each other. They are unfolded in the list of a `SELECT`: in `FROM`, each of them would be
-//! stored as a table of its own first. Claims look for their records in one index scan, each end
-//! is an index look-up in a `LATERAL` part, and the lanes' connections forbid the planner any other
-//! way.
+//! stored as a table of its own first. Claims look for their records in one index scan, completions
+//! go to the place of their row, each other end is an index look-up in a `LATERAL` part, and the
+//! lanes' connections forbid the planner any other way.
 //!
 //! A statement costs as much to set up as a dozen operations cost to run, and each node of its
 //! plan has a share in that: hence no part that could be spared.
@@ -45,7 +45,7 @@ inserted AS (
                unnest($9::bigint[]) AS abandoned, unnest($10::bigint[]) AS retention
     ) AS asked
     WHERE id NOT IN (SELECT id FROM found)
-    RETURNING 1
+    RETURNING ctid AS place
 )";
 
 /// Locks the record of each of `ends` that is its own, and finds its place.
@@ -105,8 +105,17 @@ freed AS (
     RETURNING n
 )";
 
-/// The same for completions only. Arrays, numbered from behind the claims': `$1` ids, `$2` tokens,
-/// `$3` how long the record is kept, `$4` statuses, `$5` heads, `$6` bodies.
+/// Completions only, of rows whose places are known. Arrays, numbered from behind the claims': `$1`
+/// places (as one text), `$2` tokens, `$3` how long the record is kept, `$4` statuses, `$5` heads,
+/// `$6` bodies.
+///
+/// A row that is elsewhere by now, or that anybody has touched since it was written (it has an
+/// `xmax` then), is left alone, as `held` leaves alone what is locked. Who takes it between that
+/// look and the change, which is microseconds, is waited for, as long as `lock_timeout` says; then
+/// all conditions are judged again.
+///
+/// The identity is not compared: no other record has the token, and with it the planner would have
+/// another way, over the whole index.
 ///
 /// Heads and bodies are taken where they are written: what is read beside the rows that are
 /// updated, the server copies.
@@ -118,16 +127,16 @@ updated AS (
         steps = NULL, response_status = status,
         response_head = ($5::bytea[])[n], response_body = ($6::bytea[])[n]
     FROM (
-        SELECT place, status, n,
+        SELECT place, new_token, status, n,
                coalesce(/* now */ + kept * interval '1 millisecond', 'infinity') AS until
         FROM (
-            SELECT unnest($1::bytea[]) AS id, unnest($2::uuid[]) AS new_token,
+            SELECT unnest($1::text::tid[]) AS place, unnest($2::uuid[]) AS new_token,
                    unnest($3::bigint[]) AS kept, unnest($4::smallint[]) AS status,
-                   generate_series(1::bigint, cardinality($1)) AS n
-        ) AS ends,
-        /* mine */
-    ) AS held
-    WHERE record.ctid = held.place
+                   generate_series(1::bigint, cardinality($2)) AS n
+        ) AS asked
+    ) AS ends
+    WHERE record.ctid = ends.place AND token = ends.new_token
+      AND lease_expires_at IS NOT NULL AND expires_at > /* now */ AND record.xmax = 0
     RETURNING n
 )";
 
@@ -166,9 +175,9 @@ pub(super) fn claims_and_completions() -> String {
     claims_and(COMPLETIONS, COMPLETED)
 }
 
-/// How many claims made their record: all that have not found it, unless the table has triggers of
-/// its own that prevent it.
-const MADE: &str = "(SELECT count(*) FROM inserted)";
+/// The places of the records that claims made, in their order: one for each that has not found its
+/// own, unless the table has triggers of its own that prevent it.
+const MADE: &str = "(SELECT string_agg(tidsend(place), '') FROM inserted)";
 /// The places of the ends that changed their record.
 const ENDED: &str = "ARRAY(SELECT n FROM updated UNION ALL SELECT n FROM freed)";
 /// The same where all are completions.
@@ -179,7 +188,7 @@ const FOUND: &str = "state, token, fingerprint, attempt, takeover, expired, rema
 
 fn alone(ends: &str, ended: &str) -> String {
     let ends = ends.replace(MINE_MARK, MINE);
-    format!("\nWITH {ends}\nSELECT NULL::bytea, 0::bigint, {ended}")
+    format!("\nWITH {ends}\nSELECT NULL::bytea, NULL::bytea, {ended}")
 }
 
 fn claims_and(ends: &str, ended: &str) -> String {

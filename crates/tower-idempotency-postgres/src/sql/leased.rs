@@ -6,8 +6,9 @@
 /// A record that the statement sees is passed by, so that nothing waits for one that is held; no
 /// row is changed either if somebody else makes the record in between.
 ///
-/// `$1` id, `$2` token, `$3` fingerprint, `$4` namespace, `$5` principal, `$6` route, `$7` key,
-/// `$8` lease, `$9` failed retention, `$10` retention; all times in ms, NULL for ever.
+/// Returns its place. `$1` id, `$2` token, `$3` fingerprint, `$4` namespace, `$5` principal,
+/// `$6` route, `$7` key, `$8` lease, `$9` failed retention, `$10` retention; all times in ms, NULL
+/// for ever.
 pub(super) const CLAIM: &str = "
 INSERT INTO /* schema. */idempotency_keys
     (id, token, fingerprint, namespace, principal, route, key, attempt, takeover,
@@ -18,7 +19,8 @@ SELECT $1, $2, $3, $4, $5, $6, $7, 1, false, /* now */,
        coalesce(/* now */ + $10 * interval '1 millisecond',
                 /* now */ + ($8 + $9) * interval '1 millisecond', 'infinity')
 WHERE NOT EXISTS (SELECT FROM /* schema. */idempotency_keys WHERE id = $1) /* and relaxed */
-ON CONFLICT (id) DO NOTHING";
+ON CONFLICT (id) DO NOTHING
+RETURNING tidsend(ctid)";
 
 /// Reads the record that a claim did not have to make. `$1` id.
 pub(super) const FOUND: &str = "
@@ -98,6 +100,20 @@ WHERE ctid = (
     WHERE id = $1 AND token = $2 AND lease_expires_at IS NOT NULL AND expires_at > /* now */
     FOR UPDATE SKIP LOCKED
 )";
+
+/// The same for a row whose place is known. It is left alone if anybody has touched it since
+/// it was written: then it has an `xmax`, that of who holds it or has changed it.
+///
+/// Who takes it between that look and the change, which is microseconds, is waited for, as long as
+/// `lock_timeout` says. `$1` place, `$2` to `$6` as above.
+pub(super) const COMPLETE_THERE: &str = "
+UPDATE /* schema. */idempotency_keys
+SET lease_expires_at = NULL, ended_at = /* now */,
+    expires_at = coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
+    sweep_at = least(sweep_at, coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity')),
+    steps = NULL, response_status = $4, response_head = $5, response_body = $6
+WHERE ctid = $1::text::tid AND token = $2 AND lease_expires_at IS NOT NULL AND expires_at > /* now */
+  AND xmax = 0";
 
 /// Records a failure. `$1` id, `$2` token, `$3` failed retention, `$4` category, `$5` error.
 pub(super) const FAIL: &str = "

@@ -7,9 +7,9 @@
 //!   takes `statement_timestamp()`, when the statement arrived; a moment too early makes a claim
 //!   stricter, and a stale completion is refused by its token. The rest takes `clock_timestamp()`.
 //! - No session state, so that any connection will do.
-//! - Rows that somebody else may hold in an open transaction are taken with `SKIP LOCKED`;
-//!   nothing waits for them.
-//! - Each is one look-up by the primary key, or by `sweep_at`.
+//! - Rows that somebody else may hold in an open transaction are taken with `SKIP LOCKED`, or only
+//!   if nobody has touched them since they were written; nothing waits for them.
+//! - Each is one look-up by the primary key, by `sweep_at`, or by the place of a row.
 
 mod batched;
 mod leased;
@@ -80,6 +80,7 @@ pub(crate) struct Sql {
     pub(crate) renew: Text,
     pub(crate) complete: Text,
     pub(crate) complete_unheld: Text,
+    pub(crate) complete_there: Text,
     pub(crate) complete_in: Text,
     pub(crate) fail: Text,
     pub(crate) free: Text,
@@ -139,6 +140,7 @@ impl Sql {
             renew: guarded(Guard::RenewFence, leased::RENEW),
             complete: guarded(Guard::CompleteFence, leased::COMPLETE),
             complete_unheld: guarded(Guard::CompleteFence, leased::COMPLETE_UNHELD),
+            complete_there: guarded(Guard::CompleteFence, leased::COMPLETE_THERE),
             complete_in: guarded(Guard::InTransactionCheck, leased::COMPLETE),
             fail: text(leased::FAIL),
             free: text(leased::FREE),
@@ -260,6 +262,8 @@ mod tests {
         assert_ne!(complete.0, whole.complete.0);
         let unheld = without(Guard::CompleteFence).complete_unheld;
         assert_ne!(unheld.0, whole.complete_unheld.0);
+        let there = without(Guard::CompleteFence).complete_there;
+        assert_ne!(there.0, whole.complete_there.0);
         let in_transaction = without(Guard::InTransactionCheck);
         assert_ne!(in_transaction.complete_in.0, whole.complete_in.0);
         let keep = in_transaction.keep_in_transaction;
@@ -303,6 +307,7 @@ mod tests {
             &sql.renew,
             &sql.complete,
             &sql.complete_unheld,
+            &sql.complete_there,
             &sql.fail,
             &sql.free,
             &sql.state_of,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use sqlx::{Executor, PgTransaction};
+use tokio::{sync::oneshot, time::timeout};
 use tower_idempotency_core::{
     Claim, ClaimRequest, Execution, Fingerprint, Renewal, Settled, Store, StoreErrorKind,
 };
@@ -168,16 +169,31 @@ async fn made_elsewhere(postgres: &Postgres, key: &str) -> PgTransaction<'static
     transaction
 }
 
+/// Waits for a lock much longer than [`PATIENCE`].
+fn patient_store(postgres: &Postgres) -> PostgresStore {
+    let builder = PostgresStore::builder(postgres.pool.clone()).batch_connections(1);
+    let builder = builder.operation_timeout(Duration::from_secs(60));
+    builder.build().unwrap()
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Holds the row of a key.
+async fn hold(postgres: &Postgres, key: &str) -> PgTransaction<'static> {
+    let mut holder = postgres.pool.begin().await.unwrap();
+    let lock = sqlx::query("SELECT FROM idempotency_keys WHERE key = $1 FOR UPDATE");
+    holder.execute(lock.bind(key)).await.unwrap();
+    holder
+}
+
 #[test]
 fn a_completion_whose_row_is_held_keeps_nobody_else_waiting() {
     run(async {
         let postgres = postgres().await;
-        let store = store(&postgres, 1);
+        let store = patient_store(&postgres);
         let mut held = acquire(&store, &request("held")).await;
         let mut other = acquire(&store, &request("other")).await;
-        let mut holder = postgres.pool.begin().await.unwrap();
-        let lock = "SELECT FROM idempotency_keys WHERE key = 'held' FOR UPDATE";
-        holder.execute(lock).await.unwrap();
+        let holder = hold(&postgres, "held").await;
         let response = completed(200);
         let ending = async { held.complete(&response).await.unwrap() };
         let others = async {
@@ -188,10 +204,43 @@ fn a_completion_whose_row_is_held_keeps_nobody_else_waiting() {
             holder.rollback().await.unwrap();
         };
         let both = async { tokio::join!(ending, others) };
-        let (settled, ()) = tokio::time::timeout(Duration::from_secs(4), both)
-            .await
-            .unwrap();
+        let (settled, ()) = timeout(PATIENCE, both).await.expect("nobody waits");
         assert_eq!(settled, Settled::Applied);
+    });
+}
+
+#[test]
+fn a_batch_does_not_wait_for_a_row_that_is_held() {
+    run(async {
+        let postgres = postgres().await;
+        let store = patient_store(&postgres);
+        let mut first = acquire(&store, &request("first")).await;
+        let mut held = acquire(&store, &request("held")).await;
+        let mut other = acquire(&store, &request("other")).await;
+        let mut holder = hold(&postgres, "held").await;
+        // Undone to the savepoint, the transaction gives up the table, and keeps the row.
+        let table = "SAVEPOINT row; LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
+        holder.execute(sqlx::raw_sql(table)).await.unwrap();
+        let response = completed(200);
+        let (done, other_is_done) = oneshot::channel();
+        let others_completion = async {
+            complete(&mut other).await;
+            done.send(()).unwrap();
+        };
+        let release = async {
+            let table = holder.execute("ROLLBACK TO SAVEPOINT row").await;
+            table.unwrap();
+            other_is_done.await.unwrap();
+            holder.rollback().await.unwrap();
+        };
+        let behind_the_first = async {
+            until_waiting(&postgres).await;
+            tokio::join!(held.complete(&response), others_completion, release).0
+        };
+        let both = async { tokio::join!(first.renew(), behind_the_first) };
+        let (renewed, settled) = timeout(PATIENCE, both).await.expect("nobody waits");
+        assert_eq!(renewed.unwrap(), Renewal::Renewed);
+        assert_eq!(settled.unwrap(), Settled::Applied);
     });
 }
 
@@ -281,9 +330,7 @@ fn a_closed_pool_closes_the_connections_of_batches() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), closed)
-            .await
-            .unwrap();
+        timeout(Duration::from_secs(10), closed).await.unwrap();
         let error = store.claim(&request("k")).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     });

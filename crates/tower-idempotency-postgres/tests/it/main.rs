@@ -12,6 +12,7 @@ mod isolation;
 mod locks;
 mod migrations;
 mod package;
+mod places;
 mod plans;
 mod pooler;
 mod sizes;

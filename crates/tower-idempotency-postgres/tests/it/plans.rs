@@ -1,13 +1,13 @@
 //! Claims and sweeps are index look-ups, whatever the statistics say.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use sqlx::{AssertSqlSafe, Executor, Row};
 use tower_idempotency_core::{
     Claim, Execution, Failure, Release, Renewal, Resolution, Settled, Steps, Store,
 };
 use tower_idempotency_postgres::PostgresStore;
-use tower_idempotency_testkit::{Harness, run};
+use tower_idempotency_testkit::run;
 
 use crate::support::{
     Postgres, acquire, behind, complete, completed, pool, postgres, request, statistics,
@@ -120,7 +120,8 @@ async fn postgres_left_alone() -> Postgres {
     postgres
 }
 
-async fn fill(postgres: &Postgres, rows: u32) {
+/// Fills the table with records that were written at `moment`, an expression of the server's.
+async fn fill_as_of(postgres: &Postgres, moment: &str, rows: u32) {
     postgres
         .execute(&format!(
             "INSERT INTO idempotency_keys
@@ -130,9 +131,13 @@ async fn fill(postgres: &Postgres, rows: u32) {
                     gen_random_uuid(), t, t, t + interval '7 days', t + interval '7 days', 1,
                     false, decode(repeat('01', 33), 'hex'), '', 'p', 'r', n::text,
                     200, '\\x01'
-             FROM generate_series(1, {rows}) AS n, clock_timestamp() AS t"
+             FROM generate_series(1, {rows}) AS n, LATERAL (SELECT {moment} AS t) AS written"
         ))
         .await;
+}
+
+async fn fill(postgres: &Postgres, rows: u32) {
+    fill_as_of(postgres, "clock_timestamp()", rows).await;
 }
 
 #[test]
@@ -161,7 +166,7 @@ const TELL_PLANS: &str = "
         prepared record;
         line text;
     BEGIN
-        FOR prepared IN SELECT * FROM pg_prepared_statements WHERE statement ~ 'unnest' LOOP
+        FOR prepared IN SELECT * FROM pg_prepared_statements WHERE statement ~ 'unnest|ctid =' LOOP
             INSERT INTO plans VALUES ('prepared ' || md5(prepared.statement));
             FOR line IN EXECUTE format('EXPLAIN EXECUTE %I (%s)', prepared.name,
                 trim(trailing ',' FROM repeat('NULL,', cardinality(prepared.parameter_types))))
@@ -174,30 +179,33 @@ const TELL_PLANS: &str = "
     CREATE TRIGGER tell_plans AFTER INSERT OR UPDATE ON idempotency_keys
         EXECUTE FUNCTION tell_plans()";
 
-/// Has an end, claims, completions, a claim and an end, and a claim and a completion in a batch.
+/// Has an end, claims, completions, a claim and an end, and a claim and a completion in a batch;
+/// and completions by themselves, of a row that is where it was made and of one that is not.
 async fn exercise_batches(postgres: &Postgres, store: &PostgresStore) {
-    let [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(request);
+    let [a, b, c, d, e, f] = ["a", "b", "c", "d", "e", "f"].map(request);
     let mut a = acquire(store, &a).await;
-    let claims = async { tokio::join!(acquire(store, &b), acquire(store, &c)) };
-    let (mut b, mut c) = behind(postgres, a.renew(), claims).await;
+    let claims = async { tokio::join!(acquire(store, &b), acquire(store, &c), acquire(store, &f)) };
+    let (mut b, mut c, mut f) = behind(postgres, a.renew(), claims).await;
     let both = async { tokio::join!(b.renew(), acquire(store, &d)) };
     let (renewed, mut d) = behind(postgres, a.renew(), both).await;
     assert_eq!(renewed.unwrap(), Renewal::Renewed);
     let completed = completed(200);
-    let both = async { tokio::join!(b.complete(&completed), acquire(store, &e)) };
-    let (settled, _e) = behind(postgres, a.renew(), both).await;
+    let both = async { tokio::join!(f.complete(&completed), acquire(store, &e)) };
+    let (settled, mut e) = behind(postgres, a.renew(), both).await;
     assert_eq!(settled.unwrap(), Settled::Applied);
     let both = async { tokio::join!(c.complete(&completed), d.complete(&completed)) };
     let (first, second) = behind(postgres, a.renew(), both).await;
     assert_eq!(first.unwrap(), Settled::Applied);
     assert_eq!(second.unwrap(), Settled::Applied);
+    assert_eq!(e.complete(&completed).await.unwrap(), Settled::Applied);
+    assert_eq!(b.complete(&completed).await.unwrap(), Settled::Applied);
     // The last batch that changes a record tells of those before it.
     assert_eq!(a.renew().await.unwrap(), Renewal::Renewed);
 }
 
 async fn assert_batches_look_up(postgres: &Postgres, store: &PostgresStore, when: &str) {
     let forget = "DELETE FROM plans;
-                  DELETE FROM idempotency_keys WHERE key IN ('a', 'b', 'c', 'd', 'e')";
+                  DELETE FROM idempotency_keys WHERE key IN ('a', 'b', 'c', 'd', 'e', 'f')";
     postgres.execute(forget).await;
     exercise_batches(postgres, store).await;
     let plans = "SELECT line FROM plans";
@@ -209,7 +217,7 @@ async fn assert_batches_look_up(postgres: &Postgres, store: &PostgresStore, when
         .iter()
         .filter(|line| line.starts_with("prepared"))
         .collect();
-    assert_eq!(told.len(), 5, "{when}: how many statements told");
+    assert_eq!(told.len(), 7, "{when}: how many statements told");
     let lines = lines.join("\n");
     // An index scan without a condition reads the whole table.
     let table = "idempotency_keys";
@@ -266,11 +274,13 @@ fn batches_stay_look_ups_on_an_empty_a_growing_and_a_never_analysed_table() {
     });
 }
 
-/// Fills the table with records that have expired.
+/// Fills the table with records that have expired, one after the other.
+///
+/// They are written so: entries of the index that changing them left behind would be read as well,
+/// as long as the transaction of another test may still see them.
 async fn fill_with_expired(postgres: &Postgres, rows: u32) {
-    fill(postgres, rows).await;
-    let week_and_day = Duration::from_secs(8 * 24 * 60 * 60);
-    postgres.advance(week_and_day).await;
+    let moment = "clock_timestamp() - interval '8 days' - n * interval '1 second'";
+    fill_as_of(postgres, moment, rows).await;
 }
 
 /// Returns how many entries of the sweep's index were read, by connections that have ended: those
@@ -303,10 +313,6 @@ fn a_batch_of_a_sweep_does_not_pass_by_what_those_before_it_have_deleted() {
     run(async {
         let postgres = postgres_left_alone().await;
         fill_with_expired(&postgres, 2_000).await;
-        // Not written all at once.
-        let spread =
-            "UPDATE idempotency_keys SET sweep_at = sweep_at - random() * interval '1 hour'";
-        postgres.execute(spread).await;
         postgres.execute("VACUUM ANALYZE idempotency_keys").await;
         // Sees what is deleted from now on, so that nobody may take it out of the index.
         let mut onlooker = postgres.pool.begin().await.unwrap();
