@@ -181,7 +181,7 @@ pub(crate) async fn insert_or_find(
         .bind(id)
         .fetch_optional(connection)
         .await?;
-    let found = found.as_ref().map(row::claim).transpose()?;
+    let found = found.as_ref().map(|row| row::claim(row, 0)).transpose()?;
     // Whoever made the record may have given it up since.
     Ok(found.map_or(Found::Missed, Found::Record))
 }

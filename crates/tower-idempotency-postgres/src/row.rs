@@ -1,48 +1,47 @@
 //! Rows, read.
 
-use sqlx::{Row, postgres::PgRow};
+use sqlx::{
+    Row,
+    postgres::{PgRow, types::PgInterval},
+};
 use tower_idempotency_core::{
     Attempt, Fingerprint, LeaseToken, RawClaim, RawRecord, RawResponse, Record, RecordId,
     RecordInfo, RecordState, StoreError,
 };
 
-/// Reads the record that a claim found.
-///
-/// The row can be an answer in text, so bytes are not borrowed from it.
-pub(crate) fn claim(row: &PgRow) -> sqlx::Result<RawClaim> {
-    let status: Option<i16> = row.try_get("response_status")?;
-    let head: Option<Vec<u8>> = row.try_get("response_head")?;
-    let body: Option<Vec<u8>> = row.try_get("response_body")?;
-    let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
+/// Reads the record that a claim found, from this column on: it is done for every replay.
+pub(crate) fn claim(row: &PgRow, first: usize) -> sqlx::Result<RawClaim> {
+    let lease: Option<PgInterval> = row.try_get_unchecked(first + 4)?;
+    let life: Option<PgInterval> = row.try_get_unchecked(first + 5)?;
+    let status: Option<i16> = row.try_get_unchecked(first + 6)?;
+    let head: Option<&[u8]> = row.try_get_unchecked(first + 7)?;
+    let body = row.try_get_unchecked(first + 8)?;
+    let (lease_us, life_us) = (lease.map(microseconds), life.map(microseconds));
     Ok(RawClaim {
-        state: RecordState::from_word(row.try_get("state")?),
-        token: LeaseToken::from_uuid(row.try_get("token")?),
-        fingerprint: Fingerprint::from_bytes(&fingerprint),
-        attempt: row.try_get::<i32, _>("attempt")?.into(),
-        takeover: row.try_get("takeover")?,
-        expired: row.try_get("expired")?,
-        remaining_ms: row.try_get("remaining_ms")?,
-        life_us: row.try_get("life_us")?,
-        response: response(status, head.as_deref(), body.as_deref()),
+        state: Some(match (lease_us, status) {
+            (Some(_), _) => RecordState::InProgress,
+            (None, Some(_)) => RecordState::Completed,
+            (None, None) => RecordState::Failed,
+        }),
+        token: LeaseToken::from_uuid(row.try_get_unchecked(first)?),
+        fingerprint: Fingerprint::from_bytes(row.try_get_unchecked(first + 1)?),
+        attempt: row.try_get_unchecked::<i32, _>(first + 2)?.into(),
+        takeover: row.try_get_unchecked(first + 3)?,
+        expired: life_us.is_some_and(|life| life <= 0),
+        remaining_ms: lease_us.map_or(0, rounded_up_to_ms),
+        life_us,
+        response: response(status, head, body),
     })
 }
 
-/// Reads a record that a batch of claims found, by place: it is done for every replay.
-pub(crate) fn found(row: &PgRow) -> sqlx::Result<RawClaim> {
-    let status: Option<i16> = row.try_get_unchecked(10)?;
-    let head: Option<&[u8]> = row.try_get_unchecked(11)?;
-    let body = row.try_get_unchecked(12)?;
-    Ok(RawClaim {
-        state: RecordState::from_word(row.try_get_unchecked(3)?),
-        token: LeaseToken::from_uuid(row.try_get_unchecked(4)?),
-        fingerprint: Fingerprint::from_bytes(row.try_get_unchecked(5)?),
-        attempt: row.try_get_unchecked::<i32, _>(6)?.into(),
-        takeover: row.try_get_unchecked(7)?,
-        expired: row.try_get_unchecked(8)?,
-        remaining_ms: row.try_get_unchecked(9)?,
-        life_us: row.try_get_unchecked(13)?,
-        response: response(status, head, body),
-    })
+/// A difference of two times has days, of 24 hours each, and no months.
+fn microseconds(interval: PgInterval) -> i64 {
+    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+    (i64::from(interval.days) * DAY).saturating_add(interval.microseconds)
+}
+
+const fn rounded_up_to_ms(microseconds: i64) -> i64 {
+    microseconds.div_euclid(1000) + (microseconds.rem_euclid(1000) != 0) as i64
 }
 
 fn response(status: Option<i16>, head: Option<&[u8]>, body: Option<&[u8]>) -> Option<RawResponse> {
@@ -109,4 +108,26 @@ fn raw(row: &PgRow) -> sqlx::Result<RawRecord> {
             .map(i64::from),
         failure: category.zip(error),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_all_of_its_parts() {
+        let left = PgInterval {
+            months: 0,
+            days: 2,
+            microseconds: -1,
+        };
+        assert_eq!(microseconds(left), 2 * 86_400_000_000 - 1);
+    }
+
+    #[test]
+    fn a_part_of_a_millisecond_that_is_left_is_a_whole_one() {
+        for (microseconds, ms) in [(1, 1), (1000, 1), (1001, 2), (0, 0), (-1, 0), (-1001, -1)] {
+            assert_eq!(rounded_up_to_ms(microseconds), ms, "{microseconds}");
+        }
+    }
 }

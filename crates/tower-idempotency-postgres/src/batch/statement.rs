@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::{
     PgConnection, Postgres, Row,
-    postgres::{PgArguments, PgBindIterExt, PgRow},
+    postgres::{PgArguments, PgBindIterExt, PgRow, types::PgInterval},
     query::Query,
 };
 use tower_idempotency_core::{ClaimRequest, RawClaim, RecordState, Retention};
@@ -144,21 +144,33 @@ fn bind_claims<'q>(query: PgQuery<'q>, asked: &'q [&'q ClaimRequest]) -> PgQuery
                 .bind_iter(),
         )
         .bind(each().map(|claim| claim.key.as_str()).bind_iter())
-        .bind(each().map(lease_ms).bind_iter())
+        .bind(each().map(|claim| interval(lease_ms(claim))).bind_iter())
+        .bind(each().map(|claim| interval(life_ms(claim))).bind_iter())
         .bind(
             each()
-                .map(|claim| claim.abandoned_retention().milliseconds())
-                .bind_iter(),
-        )
-        .bind(
-            each()
-                .map(|claim| claim.retention.milliseconds())
+                .map(|claim| interval(claim.retention.milliseconds().or_else(|| life_ms(claim))))
                 .bind_iter(),
         )
 }
 
+/// Written so, a time costs the server an addition.
+fn interval(milliseconds: Option<i64>) -> Option<PgInterval> {
+    let interval = |milliseconds: i64| PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: milliseconds.saturating_mul(1000),
+    };
+    milliseconds.map(interval)
+}
+
 fn lease_ms(claim: &ClaimRequest) -> Option<i64> {
     Retention::For(claim.lease).milliseconds()
+}
+
+/// Returns how long a record is there that nobody ends.
+fn life_ms(claim: &ClaimRequest) -> Option<i64> {
+    let both = lease_ms(claim).zip(claim.abandoned_retention().milliseconds());
+    both.map(|(lease, abandoned)| lease.saturating_add(abandoned))
 }
 
 fn bind_completions<'q>(query: PgQuery<'q>, ends: &'q [(usize, &'q End)]) -> PgQuery<'q> {
@@ -166,7 +178,7 @@ fn bind_completions<'q>(query: PgQuery<'q>, ends: &'q [(usize, &'q End)]) -> PgQ
     query
         .bind(Place::list(each().filter_map(|end| end.place)))
         .bind(each().map(|end| end.token.as_uuid()).bind_iter())
-        .bind(each().map(|end| end.change.kept_ms()).bind_iter())
+        .bind(each().map(|end| interval(end.change.kept_ms())).bind_iter())
         .bind(each().map(|end| end.change.status()).bind_iter())
         .bind(each().map(|end| end.change.head()).bind_iter())
         .bind(each().map(|end| end.change.body()).bind_iter())
@@ -189,11 +201,11 @@ fn bind_ends<'q>(query: PgQuery<'q>, ends: &'q [(usize, &'q End)]) -> PgQuery<'q
         .bind(each().map(|end| end.id.as_bytes().as_slice()).bind_iter())
         .bind(each().map(|end| end.token.as_uuid()).bind_iter())
         .bind(each().map(|end| end.change.number()).bind_iter())
-        .bind(each().map(|end| end.change.kept_ms()).bind_iter())
+        .bind(each().map(|end| interval(end.change.kept_ms())).bind_iter())
         .bind(
             each()
                 .take(renewals)
-                .map(|end| end.change.lease_ms())
+                .map(|end| interval(end.change.lease_ms()))
                 .bind_iter(),
         )
         .bind(
@@ -310,7 +322,7 @@ impl<'a> Sorted<'a> {
             };
             for (nth, (place, _)) in same.iter().enumerate() {
                 let found = match (row, new_row) {
-                    (Some(row), _) => row::found(row).map(Found::Record),
+                    (Some(row), _) => row::claim(row, 3).map(Found::Record),
                     (None, None) => Ok(Found::Missed),
                     (None, Some(place)) if nth == 0 => Ok(Found::Made(place)),
                     (None, Some(_)) => Ok(Found::Record(as_made(first))),
@@ -322,10 +334,10 @@ impl<'a> Sorted<'a> {
     }
 
     fn read_ends(&self, summary: &PgRow, answers: &mut [Option<Answer>]) -> sqlx::Result<()> {
-        let changed: Vec<i64> = summary.try_get_unchecked(2)?;
+        let changed: Vec<i32> = summary.try_get_unchecked(2)?;
         let all = changed.len() == self.ends.len();
         // Which of them is asked only if not all were changed.
-        let changed: HashSet<i64> = if all {
+        let changed: HashSet<i32> = if all {
             HashSet::new()
         } else {
             changed.into_iter().collect()

@@ -16,7 +16,8 @@
 use std::fmt::Write;
 
 /// The claims. Arrays: `$1` ids, `$2` tokens, `$3` fingerprints, `$4` namespaces, `$5` principals,
-/// `$6` routes, `$7` keys, `$8` leases, `$9` failed retentions, `$10` retentions.
+/// `$6` routes, `$7` keys, and from now on: `$8` leases, `$9` how long the record is there if nobody
+/// ends it, `$10` when the sweeper comes.
 ///
 /// Reads each record, and makes those that are not there. Never waits for a row that is held.
 ///
@@ -32,17 +33,15 @@ inserted AS (
     INSERT INTO /* schema. */idempotency_keys
         (id, token, fingerprint, namespace, principal, route, key, attempt, takeover,
          created_at, lease_expires_at, expires_at, sweep_at)
-    SELECT id, new_token, new_fingerprint, namespace, principal, route, key, 1, false, /* now */,
-           /* now */ + lease * interval '1 millisecond',
-           coalesce(/* now */ + (lease + abandoned) * interval '1 millisecond', 'infinity'),
-           coalesce(/* now */ + retention * interval '1 millisecond',
-                    /* now */ + (lease + abandoned) * interval '1 millisecond', 'infinity')
+    SELECT id, ($2::uuid[])[n], new_fingerprint, namespace, principal, route, key, 1, false,
+           /* now */, /* now */ + ($8::interval[])[n],
+           coalesce(/* now */ + ($9::interval[])[n], 'infinity'),
+           coalesce(/* now */ + ($10::interval[])[n], 'infinity')
     FROM (
-        SELECT unnest($1::bytea[]) AS id, unnest($2::uuid[]) AS new_token,
-               unnest($3::bytea[]) AS new_fingerprint, unnest($4::text[]) AS namespace,
-               unnest($5::text[]) AS principal, unnest($6::text[]) AS route,
-               unnest($7::text[]) AS key, unnest($8::bigint[]) AS lease,
-               unnest($9::bigint[]) AS abandoned, unnest($10::bigint[]) AS retention
+        SELECT unnest($1::bytea[]) AS id, unnest($3::bytea[]) AS new_fingerprint,
+               unnest($4::text[]) AS namespace, unnest($5::text[]) AS principal,
+               unnest($6::text[]) AS route, unnest($7::text[]) AS key,
+               generate_series(1, cardinality($1)) AS n
     ) AS asked
     WHERE id NOT IN (SELECT id FROM found)
     RETURNING ctid AS place
@@ -75,22 +74,22 @@ held AS MATERIALIZED (
     SELECT place, kind, kept, lease, status, head, body, category, error, n
     FROM (
         SELECT unnest($1::bytea[]) AS id, unnest($2::uuid[]) AS new_token,
-               unnest($3::smallint[]) AS kind, unnest($4::bigint[]) AS kept,
-               unnest($5::bigint[]) AS lease, unnest($6::smallint[]) AS status,
+               unnest($3::smallint[]) AS kind, unnest($4::interval[]) AS kept,
+               unnest($5::interval[]) AS lease, unnest($6::smallint[]) AS status,
                unnest($7::bytea[]) AS head, unnest($8::bytea[]) AS body,
                unnest($9::text[]) AS category, unnest($10::text[]) AS error,
-               generate_series(1::bigint, cardinality($1)) AS n
+               generate_series(1, cardinality($1)) AS n
     ) AS ends,
     /* mine */
 ),
 updated AS (
     UPDATE /* schema. */idempotency_keys AS record
-    SET lease_expires_at = CASE kind WHEN 3 THEN /* now */ + lease * interval '1 millisecond' END,
+    SET lease_expires_at = CASE kind WHEN 3 THEN /* now */ + lease END,
         ended_at = CASE WHEN kind <> 3 THEN /* now */ END,
-        expires_at = coalesce(/* now */ + kept * interval '1 millisecond', 'infinity'),
+        expires_at = coalesce(/* now */ + kept, 'infinity'),
         sweep_at = CASE WHEN kind = 3 THEN sweep_at
                    ELSE least(sweep_at,
-                              coalesce(/* now */ + kept * interval '1 millisecond', 'infinity')) END,
+                              coalesce(/* now */ + kept, 'infinity')) END,
         steps = CASE WHEN kind <> 1 THEN steps END,
         response_status = status, response_head = head, response_body = body,
         failure_category = category, failure_error = error
@@ -124,15 +123,14 @@ updated AS (
     UPDATE /* schema. */idempotency_keys AS record
     SET lease_expires_at = NULL, ended_at = /* now */, expires_at = until,
         sweep_at = least(sweep_at, until),
-        steps = NULL, response_status = status,
+        steps = NULL, response_status = ($4::smallint[])[n],
         response_head = ($5::bytea[])[n], response_body = ($6::bytea[])[n]
     FROM (
-        SELECT place, new_token, status, n,
-               coalesce(/* now */ + kept * interval '1 millisecond', 'infinity') AS until
+        SELECT place, ($2::uuid[])[n] AS new_token, n,
+               coalesce(/* now */ + ($3::interval[])[n], 'infinity') AS until
         FROM (
-            SELECT unnest($1::text::tid[]) AS place, unnest($2::uuid[]) AS new_token,
-                   unnest($3::bigint[]) AS kept, unnest($4::smallint[]) AS status,
-                   generate_series(1::bigint, cardinality($2)) AS n
+            SELECT unnest($1::text::tid[]) AS place,
+                   generate_series(1, cardinality($2::uuid[])) AS n
         ) AS asked
     ) AS ends
     WHERE record.ctid = ends.place AND token = ends.new_token
@@ -147,7 +145,7 @@ const CLAIMS_PARAMETERS: usize = 10;
 pub(super) fn claims() -> String {
     format!(
         "\nWITH {CLAIMS}
-SELECT id, made, '{{}}'::bigint[], {FOUND}, relaxed
+SELECT id, made, '{{}}'::integer[], {FOUND}, relaxed
 FROM (SELECT {MADE} AS made,
              CASE WHEN $11::boolean THEN set_config('synchronous_commit', 'off', true) END
                  AS relaxed) AS done
@@ -183,8 +181,8 @@ const ENDED: &str = "ARRAY(SELECT n FROM updated UNION ALL SELECT n FROM freed)"
 /// The same where all are completions.
 const COMPLETED: &str = "ARRAY(SELECT n FROM updated)";
 
-const FOUND: &str = "state, token, fingerprint, attempt, takeover, expired, remaining_ms,
-       response_status, response_head, response_body, life_us";
+const FOUND: &str = "token, fingerprint, attempt, takeover, lease, life,
+       response_status, response_head, response_body";
 
 fn alone(ends: &str, ended: &str) -> String {
     let ends = ends.replace(MINE_MARK, MINE);

@@ -85,7 +85,7 @@ impl OpenTransaction {
             let find = shared.query(&shared.sql.found);
             let find = find.bind(id.as_bytes().as_slice());
             let row = find.fetch_optional(&mut *self.connection).await?;
-            row.as_ref().map(row::claim).transpose()?
+            row.as_ref().map(|row| row::claim(row, 0)).transpose()?
         } else {
             None
         };
