@@ -36,19 +36,22 @@ const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off;
 SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;
 SET plan_cache_mode = force_generic_plan";
 
+/// Rows are changed where their claim has put them: joined by their key, they were looked for in
+/// all of the index, once the table had been analysed while it was small.
 const BATCH: &str = "
 WITH claimed AS (
     INSERT INTO batched (id, fingerprint)
     SELECT * FROM unnest($1::bytea[], $2::bytea[])
     ON CONFLICT DO NOTHING
-    RETURNING id
+    RETURNING id, ctid
 ), kept AS (
     UPDATE batched SET status = ends.status, headers = ends.headers, body = ends.body
-    FROM unnest($3::bytea[], $4::smallint[], $5::bytea[], $6::bytea[])
-         AS ends (id, status, headers, body)
-    WHERE batched.id = ends.id
+    FROM unnest($3::text::tid[], $4::smallint[], $5::bytea[], $6::bytea[])
+         AS ends (place, status, headers, body)
+    WHERE batched.ctid = ends.place
 )
-SELECT CASE WHEN count(*) < cardinality($1) THEN array_agg(id) END FROM claimed";
+SELECT CASE WHEN count(*) < cardinality($1) THEN array_agg(id) END, string_agg(tidsend(ctid), '')
+FROM claimed";
 
 pub(crate) async fn router(body: Bytes, arguments: &Arguments) -> anyhow::Result<Router> {
     let url = arguments.database_url.clone();
@@ -69,12 +72,11 @@ async fn guard(
     let id = keyed.id();
     let fingerprint = keyed.fingerprint;
     let claim = Operation::Claim { id, fingerprint };
-    let is_first = batcher.run(claim).await.map_err(failed)?;
-    if !is_first {
+    let Some(place) = batcher.run(claim).await.map_err(failed)? else {
         return Ok(StatusCode::CONFLICT.into_response());
-    }
+    };
     let (kept, response) = Kept::take(next.run(request).await).await?;
-    let keep = Operation::Keep { id, kept };
+    let keep = Operation::Keep { place, kept };
     batcher.run(keep).await.map_err(failed)?;
     Ok(response)
 }
@@ -85,9 +87,12 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
 
 type Id = [u8; 32];
 
+/// Where a claim has put its row, as `tidsend` tells it: a page, and a number there.
+type Place = [u8; 6];
+
 enum Operation {
     Claim { id: Id, fingerprint: [u8; 32] },
-    Keep { id: Id, kept: Kept },
+    Keep { place: Place, kept: Kept },
 }
 
 struct Lanes {
@@ -97,9 +102,9 @@ struct Lanes {
 impl Backend for Lanes {
     type Connection = PgConnection;
     type Operation = Operation;
-    type Key = Id;
-    /// Whether a claim was the first of its key.
-    type Answer = bool;
+    type Key = Place;
+    /// What a claim has made, if it was the first of its key.
+    type Answer = Option<Place>;
     type Error = String;
 
     async fn connect(&self) -> Result<PgConnection, String> {
@@ -137,15 +142,18 @@ impl Backend for Lanes {
         }
     }
 
-    fn key(&self, operation: &Operation) -> Option<Id> {
+    fn key(&self, operation: &Operation) -> Option<Place> {
         match operation {
             Operation::Claim { .. } => None,
-            Operation::Keep { id, .. } => Some(*id),
+            Operation::Keep { place, .. } => Some(*place),
         }
     }
 }
 
-async fn run(connection: &mut PgConnection, batch: &[Operation]) -> sqlx::Result<Vec<bool>> {
+async fn run(
+    connection: &mut PgConnection,
+    batch: &[Operation],
+) -> sqlx::Result<Vec<Option<Place>>> {
     let claims = || {
         batch.iter().filter_map(|operation| match operation {
             Operation::Claim { id, fingerprint } => Some((id, fingerprint)),
@@ -155,7 +163,7 @@ async fn run(connection: &mut PgConnection, batch: &[Operation]) -> sqlx::Result
     let ends = || {
         batch.iter().filter_map(|operation| match operation {
             Operation::Claim { .. } => None,
-            Operation::Keep { id, kept } => Some((id, kept)),
+            Operation::Keep { place, kept } => Some((place, kept)),
         })
     };
     let row = sqlx::query(BATCH)
@@ -165,7 +173,7 @@ async fn run(connection: &mut PgConnection, batch: &[Operation]) -> sqlx::Result
                 .map(|(_, fingerprint)| fingerprint.as_slice())
                 .bind_iter(),
         )
-        .bind(ends().map(|(id, _)| id.as_slice()).bind_iter())
+        .bind(list(ends().map(|(place, _)| place)))
         .bind(ends().map(|(_, kept)| kept.status).bind_iter())
         .bind(ends().map(|(_, kept)| kept.headers.as_slice()).bind_iter())
         .bind(ends().map(|(_, kept)| kept.body.as_ref()).bind_iter())
@@ -178,9 +186,23 @@ async fn run(connection: &mut PgConnection, batch: &[Operation]) -> sqlx::Result
             .as_ref()
             .is_none_or(|first| first.iter().any(|one| one == id))
     };
-    let answer = |operation: &Operation| match operation {
-        Operation::Claim { id, .. } => is_first(id),
-        Operation::Keep { .. } => true,
+    // In the order of the claims that were the first.
+    let places: Option<&[u8]> = row.try_get(1)?;
+    let (places, _) = places.unwrap_or_default().as_chunks();
+    let mut places = places.iter().copied();
+    let mut answer = |operation: &Operation| match operation {
+        Operation::Claim { id, .. } if is_first(id) => places.next(),
+        Operation::Claim { .. } | Operation::Keep { .. } => None,
     };
-    Ok(batch.iter().map(answer).collect())
+    Ok(batch.iter().map(&mut answer).collect())
+}
+
+/// Writes places as the server writes an array of them.
+fn list<'a>(places: impl Iterator<Item = &'a Place>) -> String {
+    let write = |[a, b, c, d, e, f]: &Place| {
+        let page = u32::from_be_bytes([*a, *b, *c, *d]);
+        format!("\"({page},{})\"", u16::from_be_bytes([*e, *f]))
+    };
+    let places: Vec<_> = places.map(write).collect();
+    format!("{{{}}}", places.join(","))
 }
