@@ -78,22 +78,21 @@ SET lease_expires_at = now + $3 * interval '1 millisecond',
 FROM held, clock
 WHERE record.id = held.id";
 
-/// Keeps a response. `$1` id, `$2` token, `$3` retention, `$4` status, `$5` head, `$6` body.
+/// Keeps a response, in the row that one of the conditions below is for. `$3` retention, `$4` status,
+/// `$5` head, `$6` body.
 pub(super) const COMPLETE: &str = "
 UPDATE /* schema. */idempotency_keys
 SET lease_expires_at = NULL, ended_at = /* now */,
     expires_at = coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
     sweep_at = least(sweep_at, coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity')),
-    steps = NULL, response_status = $4, response_head = $5, response_body = $6
+    steps = NULL, response_status = $4, response_head = $5, response_body = $6";
+
+/// `$1` id, `$2` token.
+pub(super) const WHEREVER_IT_IS: &str = "
 WHERE id = $1 AND token = $2 AND lease_expires_at IS NOT NULL AND expires_at > /* now */";
 
 /// The same, but leaves a row alone that somebody holds: for a connection that others wait for.
-pub(super) const COMPLETE_UNHELD: &str = "
-UPDATE /* schema. */idempotency_keys
-SET lease_expires_at = NULL, ended_at = /* now */,
-    expires_at = coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
-    sweep_at = least(sweep_at, coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity')),
-    steps = NULL, response_status = $4, response_head = $5, response_body = $6
+pub(super) const UNHELD: &str = "
 WHERE ctid = (
     SELECT ctid
     FROM /* schema. */idempotency_keys
@@ -101,17 +100,12 @@ WHERE ctid = (
     FOR UPDATE SKIP LOCKED
 )";
 
-/// The same for a row whose place is known. It is left alone if anybody has touched it since
-/// it was written: then it has an `xmax`, that of who holds it or has changed it.
+/// The same for a row whose place is known. It is left alone if anybody has touched it since it
+/// was written: then it has an `xmax`, that of who holds it or has changed it.
 ///
 /// Who takes it between that look and the change, which is microseconds, is waited for, as long as
-/// `lock_timeout` says. `$1` place, `$2` to `$6` as above.
-pub(super) const COMPLETE_THERE: &str = "
-UPDATE /* schema. */idempotency_keys
-SET lease_expires_at = NULL, ended_at = /* now */,
-    expires_at = coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity'),
-    sweep_at = least(sweep_at, coalesce(/* now */ + $3 * interval '1 millisecond', 'infinity')),
-    steps = NULL, response_status = $4, response_head = $5, response_body = $6
+/// `lock_timeout` says. `$1` place, `$2` token.
+pub(super) const THERE: &str = "
 WHERE ctid = $1::text::tid AND token = $2 AND lease_expires_at IS NOT NULL AND expires_at > /* now */
   AND xmax = 0";
 

@@ -120,7 +120,8 @@ impl Sql {
         };
         let batched = |sql: String| text(&sabotage::without_in_batch(left_out, sql));
         let completions = |sql: String| text(&sabotage::without_in_completions(left_out, sql));
-        let guarded = |guard, sql| text(&sabotage::without(left_out, guard, sql));
+        let guarded = |guard, sql: &str| text(&sabotage::without(left_out, guard, sql));
+        let complete = |guard, row: &str| guarded(guard, &[leased::COMPLETE, row].concat());
         Self {
             relaxed_claims: false,
             claims: text(&batched::claims()),
@@ -132,10 +133,10 @@ impl Sql {
             found: text(leased::FOUND),
             take_over: text(leased::TAKE_OVER),
             renew: guarded(Guard::RenewFence, leased::RENEW),
-            complete: guarded(Guard::CompleteFence, leased::COMPLETE),
-            complete_unheld: guarded(Guard::CompleteFence, leased::COMPLETE_UNHELD),
-            complete_there: guarded(Guard::CompleteFence, leased::COMPLETE_THERE),
-            complete_in: guarded(Guard::InTransactionCheck, leased::COMPLETE),
+            complete: complete(Guard::CompleteFence, leased::WHEREVER_IT_IS),
+            complete_unheld: complete(Guard::CompleteFence, leased::UNHELD),
+            complete_there: complete(Guard::CompleteFence, leased::THERE),
+            complete_in: complete(Guard::InTransactionCheck, leased::WHEREVER_IT_IS),
             fail: text(leased::FAIL),
             free: text(leased::FREE),
             state_of: text(leased::STATE_OF),
