@@ -24,6 +24,10 @@ pub(crate) struct Options {
     /// Counts only the paths whose name has this in it, and compares only them.
     #[arg(long, default_value = "", conflicts_with = "update")]
     only: String,
+    /// Counts what batches cost a Postgres server, and compares nothing: that is another number
+    /// for each version and build of the server. Takes a minute.
+    #[arg(long, conflicts_with_all = ["update", "only"])]
+    server: bool,
 }
 
 /// Counts, then compares or writes.
@@ -33,6 +37,9 @@ pub(crate) fn run_counts(options: &Options) -> Result<()> {
             "valgrind is not there, so NOTHING WAS COUNTED and nothing compared: \
              install it (apt-get install valgrind) and run this again"
         );
+    }
+    if options.server {
+        return server();
     }
     step("build", build)?;
     let allocations = step("allocations", || output(&mut program("allocations")))?;
@@ -63,6 +70,13 @@ fn build() -> Result<()> {
     run(cargo()
         .args(["build", "--quiet", "--locked", "--profile", "bench"])
         .args(["-p", "micro-benchmarks", "--bins", "--features", "portable"]))
+}
+
+fn server() -> Result<()> {
+    let binary = ["-p", "side-by-side", "--bin", "server-instructions"];
+    run(cargo()
+        .args(["run", "--quiet", "--locked", "--release"])
+        .args(binary))
 }
 
 fn program(name: &str) -> Command {

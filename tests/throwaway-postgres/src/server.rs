@@ -1,5 +1,6 @@
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     slice,
@@ -30,6 +31,8 @@ pub struct Server {
     user: Option<&'static str>,
     folder: PathBuf,
     port: u16,
+    /// What is started in the place of `postgres`.
+    wrapper: Option<PathBuf>,
     /// Removes everything; dropped last.
     _watchdog: Watchdog,
 }
@@ -56,6 +59,36 @@ impl Server {
         parent: &Path,
         settings: &[(&str, &str)],
     ) -> Result<Self> {
+        let server = Self::make(binaries, parent, settings)?;
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// Makes and starts a server that runs under a tool, such as valgrind: `tool` is called with
+    /// the path of `postgres` and its arguments, in the server's folder.
+    ///
+    /// # Errors
+    ///
+    /// With the end of the server's log, if it does not start within a minute.
+    pub fn start_under(
+        binaries: &Binaries,
+        parent: &Path,
+        settings: &[(&str, &str)],
+        tool: &str,
+    ) -> Result<Self> {
+        let mut server = Self::make(binaries, parent, settings)?;
+        let (folder, program) = (&server.folder, binaries.program("postgres"));
+        let wrapper = folder.join("postgres");
+        let (folder, program) = (folder.display(), program.display());
+        let script = format!("#!/bin/sh\ncd '{folder}' && exec {tool} '{program}' \"$@\"\n");
+        fs::write(&wrapper, script)?;
+        fs::set_permissions(&wrapper, Permissions::from_mode(0o755))?;
+        server.wrapper = Some(wrapper);
+        server.start_again()?;
+        Ok(server)
+    }
+
+    fn make(binaries: &Binaries, parent: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let user = shell::server_user();
         let folder = folder::fresh("throwaway-postgres", parent, user)?;
         let watchdog = Watchdog::watch(&folder, PID_FILE, "QUIT")?;
@@ -64,10 +97,10 @@ impl Server {
             user,
             folder,
             port: free_port()?,
+            wrapper: None,
             _watchdog: watchdog,
         };
         server.initialise(settings)?;
-        server.start_again()?;
         Ok(server)
     }
 
@@ -97,6 +130,9 @@ impl Server {
     pub fn start_again(&self) -> Result<()> {
         let mut start = shell::command(self.user, self.binaries.program("pg_ctl"));
         start.arg("-D").arg(self.data()).arg("-l").arg(self.log());
+        if let Some(wrapper) = &self.wrapper {
+            start.arg("-p").arg(wrapper);
+        }
         start.args(["-w", "-t", "60", "-s", "start"]);
         // The server inherits these, so none of them may be a pipe that somebody reads.
         start
