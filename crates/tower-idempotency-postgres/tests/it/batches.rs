@@ -12,14 +12,9 @@ use tower_idempotency_postgres::{PostgresExecution, PostgresStore};
 use tower_idempotency_testkit::run;
 
 use crate::support::{
-    Postgres, acquire, complete, completed, lock_table, pool, postgres, request, together,
+    Postgres, acquire, complete, completed, lock_table, pool, postgres, request, store, together,
     until_waited_for, until_waiting,
 };
-
-fn store(postgres: &Postgres, lanes: usize) -> PostgresStore {
-    let builder = PostgresStore::builder(postgres.pool.clone());
-    builder.batch_connections(lanes).build().unwrap()
-}
 
 async fn claim_all(
     store: &PostgresStore,

@@ -5,7 +5,7 @@ use tower_idempotency_core::{Execution, Settled};
 use tower_idempotency_postgres::{PostgresExecution, PostgresStore};
 use tower_idempotency_testkit::run;
 
-use crate::support::{Postgres, acquire, behind, completed, postgres, request};
+use crate::support::{Postgres, acquire, behind, completed, postgres, request, store};
 
 /// Has one execution complete by itself, and two in a batch.
 async fn complete_all(
@@ -40,8 +40,7 @@ async fn places(postgres: &Postgres) -> Vec<String> {
 fn a_row_that_somebody_has_moved_is_completed_where_it_is() {
     run(async {
         let postgres = postgres().await;
-        let builder = PostgresStore::builder(postgres.pool.clone());
-        let store = builder.batch_connections(1).build().unwrap();
+        let store = store(&postgres, 1);
         let mut executions = acquire_all(&store, ["a", "b", "c"]).await;
         let before = places(&postgres).await;
         postgres
@@ -58,8 +57,7 @@ fn a_row_that_somebody_has_moved_is_completed_where_it_is() {
 fn a_place_that_is_another_records_by_now_is_left_alone() {
     run(async {
         let postgres = postgres().await;
-        let builder = PostgresStore::builder(postgres.pool.clone());
-        let store = builder.batch_connections(1).build().unwrap();
+        let store = store(&postgres, 1);
         let mut gone = acquire_all(&store, ["a", "b", "c"]).await;
         let before = places(&postgres).await;
         postgres.execute("TRUNCATE idempotency_keys").await;

@@ -10,7 +10,7 @@ use tower_idempotency_postgres::PostgresStore;
 use tower_idempotency_testkit::run;
 
 use crate::support::{
-    Postgres, acquire, behind, complete, completed, pool, postgres, request, statistics,
+    Postgres, acquire, behind, complete, completed, pool, postgres, request, statistics, store,
 };
 
 /// Lets the store prepare all its statements on its only connection.
@@ -249,16 +249,12 @@ fn batches_stay_look_ups_on_an_empty_a_growing_and_a_never_analysed_table() {
     run(async {
         let postgres = postgres_left_alone().await;
         postgres.execute(TELL_PLANS).await;
-        let fresh = || {
-            PostgresStore::builder(postgres.pool.clone())
-                .batch_connections(1)
-                .build()
-        };
+        let fresh = || store(&postgres, 1);
         // Its plans are made once, and again only when the table is analysed.
-        let old = fresh().unwrap();
+        let old = fresh();
         let look = async |when| {
             assert_batches_look_up(&postgres, &old, when).await;
-            assert_batches_look_up(&postgres, &fresh().unwrap(), when).await;
+            assert_batches_look_up(&postgres, &fresh(), when).await;
         };
         look("never analysed").await;
         postgres

@@ -167,6 +167,12 @@ pub(crate) async fn acquire(store: &PostgresStore, request: &ClaimRequest) -> Po
     }
 }
 
+/// Makes a store with so many lanes.
+pub(crate) fn store(postgres: &Postgres, lanes: usize) -> PostgresStore {
+    let builder = PostgresStore::builder(postgres.pool.clone());
+    builder.batch_connections(lanes).build().unwrap()
+}
+
 pub(crate) fn completed(bytes: usize) -> Completed {
     let response = StoredResponse::new(StatusCode::OK, &HeaderMap::new(), vec![b'x'; bytes]);
     Completed::new(response, Retention::COMPLETED)
