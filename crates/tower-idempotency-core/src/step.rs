@@ -36,8 +36,8 @@ pub struct StepJournal(Arc<dyn KeepSteps>);
 impl StepJournal {
     /// Uses what a store gives.
     #[must_use]
-    pub fn new(journal: impl KeepSteps) -> Self {
-        Self(Arc::new(journal))
+    pub fn new(journal: Arc<impl KeepSteps>) -> Self {
+        Self(journal)
     }
 
     /// Reads what is kept.

@@ -167,6 +167,8 @@ pub trait Execution: Send + 'static {
     /// Puts into the request's extensions what a handler may take: a transaction, or the fence
     /// that a transaction of the handler's is completed with
     /// (see [`FencedTransaction`](crate::FencedTransaction)).
+    ///
+    /// It is called twice, for the request and for the handle of it, and gives the same.
     fn install(&mut self, extensions: &mut Extensions);
 
     /// Returns where the results of durable steps are kept for this execution.

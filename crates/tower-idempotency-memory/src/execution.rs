@@ -46,11 +46,11 @@ impl Execution for MemoryExecution {
     fn install(&mut self, _: &mut Extensions) {}
 
     fn steps(&self) -> StepJournal {
-        StepJournal::new(MemorySteps {
+        StepJournal::new(Arc::new(MemorySteps {
             inner: Arc::clone(&self.inner),
             id: self.id,
             token: self.token,
-        })
+        }))
     }
 
     async fn standing(&mut self) -> Result<Standing, StoreError> {

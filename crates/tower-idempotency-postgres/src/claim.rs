@@ -27,8 +27,9 @@ pub(crate) enum Found {
     Made(Place),
     /// Somebody else had made the record, and it could not be seen or is gone again: look again.
     Missed,
-    /// The record that was there.
-    Record(RawClaim),
+    /// The record that was there; in a box, since nearly all claims are of new keys, and each has
+    /// room for its answer where it waits.
+    Record(Box<RawClaim>),
 }
 
 /// What a claim has begun.
@@ -145,7 +146,11 @@ async fn claim_by(
 }
 
 /// Makes a claim's own record look like another's, if that guard is left out.
-fn recognisable(shared: &Shared, request: &ClaimRequest, mut found: RawClaim) -> RawClaim {
+fn recognisable(
+    shared: &Shared,
+    request: &ClaimRequest,
+    mut found: Box<RawClaim>,
+) -> Box<RawClaim> {
     if shared.left_out == Some(Guard::TokenRecognition) && found.token == request.token {
         found.token = LeaseToken::random();
     }
@@ -183,7 +188,7 @@ pub(crate) async fn insert_or_find(
         .await?;
     let found = found.as_ref().map(|row| row::claim(row, 0)).transpose()?;
     // Whoever made the record may have given it up since.
-    Ok(found.map_or(Found::Missed, Found::Record))
+    Ok(found.map_or(Found::Missed, |found| Found::Record(Box::new(found))))
 }
 
 /// Takes over the record that was found.

@@ -23,7 +23,6 @@ use crate::{
     resolve,
     shared::Shared,
     sql::Text,
-    steps::LeasedSteps,
 };
 
 /// How often a renewal looks at a row that somebody else holds: for about 60 ms in all.
@@ -253,7 +252,7 @@ impl Execution for PostgresExecution {
     }
 
     fn steps(&self) -> StepJournal {
-        StepJournal::new(LeasedSteps(Arc::clone(&self.owner)))
+        StepJournal::new(Arc::clone(&self.owner))
     }
 
     async fn standing(&mut self) -> Result<Standing, StoreError> {

@@ -1,6 +1,6 @@
 //! The results of steps, beside their record.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin};
 
 use sqlx::Row;
 use tower_idempotency_core::{KeepSteps, Settled, Standing, Steps, StoreError, StoreErrorKind};
@@ -9,15 +9,11 @@ use crate::execution::Owner;
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// The steps of one leased execution.
-pub(crate) struct LeasedSteps(pub(crate) Arc<Owner>);
-
-impl LeasedSteps {
-    async fn load_once(&self) -> sqlx::Result<Option<Steps>> {
-        let Owner { shared, .. } = &*self.0;
+impl Owner {
+    async fn load_steps_once(&self) -> sqlx::Result<Option<Steps>> {
+        let Self { shared, .. } = self;
         let mut connection = shared.begin().await?;
         let found = self
-            .0
             .query(&shared.sql.load_steps)
             .fetch_optional(&mut *connection)
             .await;
@@ -26,12 +22,11 @@ impl LeasedSteps {
         Ok(steps.flatten().map(Steps::from))
     }
 
-    async fn keep_once(&self, steps: &Steps) -> sqlx::Result<bool> {
-        self.0.moves();
-        let Owner { shared, .. } = &*self.0;
+    async fn keep_steps_once(&self, steps: &Steps) -> sqlx::Result<bool> {
+        self.moves();
+        let Self { shared, .. } = self;
         let mut connection = shared.begin().await?;
         let kept = self
-            .0
             .query(&shared.sql.keep_steps)
             .bind(&**steps)
             .execute(&mut *connection)
@@ -39,12 +34,12 @@ impl LeasedSteps {
         Ok(connection.finish(kept).await?.rows_affected() == 1)
     }
 
-    async fn keep_or_tell(&self, steps: &Steps) -> Result<Settled, StoreError> {
-        let Owner { shared, .. } = &*self.0;
-        if shared.bounded(|| self.keep_once(steps)).await? {
+    async fn keep_steps_or_tell(&self, steps: &Steps) -> Result<Settled, StoreError> {
+        let Self { shared, .. } = self;
+        if shared.bounded(|| self.keep_steps_once(steps)).await? {
             return Ok(Settled::Applied);
         }
-        if shared.bounded(|| self.0.standing()).await? != Standing::InProgress {
+        if shared.bounded(|| self.standing()).await? != Standing::InProgress {
             return Ok(Settled::Stale);
         }
         let why = "the record is held by a transaction: \
@@ -53,12 +48,12 @@ impl LeasedSteps {
     }
 }
 
-impl KeepSteps for LeasedSteps {
+impl KeepSteps for Owner {
     fn load(&self) -> BoxFuture<'_, Option<Steps>> {
-        Box::pin(self.0.shared.bounded(|| self.load_once()))
+        Box::pin(self.shared.bounded(|| self.load_steps_once()))
     }
 
     fn keep<'a>(&'a self, steps: &'a Steps) -> BoxFuture<'a, Settled> {
-        Box::pin(self.keep_or_tell(steps))
+        Box::pin(self.keep_steps_or_tell(steps))
     }
 }

@@ -140,7 +140,7 @@ impl Execution for SqliteExecution {
     }
 
     fn steps(&self) -> StepJournal {
-        StepJournal::new(SqliteSteps(self.owner.clone()))
+        StepJournal::new(Arc::new(SqliteSteps(self.owner.clone())))
     }
 
     async fn standing(&mut self) -> Result<Standing, StoreError> {

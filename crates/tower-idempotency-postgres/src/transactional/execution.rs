@@ -17,7 +17,6 @@ use super::{
     ending::{self, Ending},
     open::OpenTransaction,
     slot::Slot,
-    steps::TransactionSteps,
     store::Transactional,
 };
 use crate::{claim::readable, sql::Text};
@@ -152,7 +151,7 @@ impl Execution for TransactionExecution {
     }
 
     fn steps(&self) -> StepJournal {
-        StepJournal::new(TransactionSteps(Arc::clone(&self.owner)))
+        StepJournal::new(Arc::clone(&self.owner))
     }
 
     async fn standing(&mut self) -> Result<Standing, StoreError> {

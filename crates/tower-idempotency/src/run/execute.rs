@@ -120,18 +120,18 @@ impl<S, St: Store> Job<S, St> {
     fn prepare(&self, extensions: &mut Extensions, execution: &mut St::Execution) -> Idempotency {
         let mut granted = Extensions::new();
         execution.install(&mut granted);
+        execution.install(extensions);
         let handle = Idempotency::new(
             self.claim.key.clone(),
             self.claim.id,
             execution.attempt(),
             Arc::clone(&self.guarded.shared.settings),
-            granted.clone(),
+            granted,
             execution.steps(),
         );
         if self.life.is_some() {
             handle.outlast(self.life);
         }
-        extensions.extend(granted);
         extensions.insert(handle.clone());
         handle
     }
