@@ -84,11 +84,12 @@ type Next = (Attempt, Option<LeaseToken>);
 
 fn judge(seen: Seen, request: &ClaimRequest) -> sqlx::Result<Result<Next, Refusal>> {
     let in_progress = |remaining| Refusal(Claim::InProgress { remaining });
-    if !seen.ours {
-        return Ok(Err(in_progress(REMAINING)));
-    }
     let Some(record) = seen.record else {
-        return Ok(Ok((Attempt::FIRST, None)));
+        let fresh = (Attempt::FIRST, None);
+        return Ok(seen
+            .ours
+            .then_some(fresh)
+            .ok_or_else(|| in_progress(REMAINING)));
     };
     // A lease is of a process that does not use this mode yet, or not any more.
     let takeover = record.state == Some(RecordState::InProgress);
@@ -97,6 +98,11 @@ fn judge(seen: Seen, request: &ClaimRequest) -> sqlx::Result<Result<Next, Refusa
         _ => Attempt::FIRST,
     };
     let judgement = record.judge(request).map_err(row::undecodable)?;
+    // A kept response is final, whoever has the lock: it may only be finding out how a commit ended.
+    let is_final = matches!(judgement, Judgement::Answer(Claim::Completed(_)));
+    if !seen.ours && !is_final {
+        return Ok(Err(in_progress(REMAINING)));
+    }
     Ok(match judgement {
         Judgement::TakeOver { seen, .. } => Ok((next, Some(seen))),
         Judgement::Answer(claim) => Err(match claim {

@@ -28,13 +28,13 @@ pub(crate) struct OpenTransaction {
 pub(crate) struct Seen {
     /// Whether it has the key's lock.
     pub(crate) ours: bool,
-    /// The record, if there is one.
+    /// The record, if there is one. Without the lock, somebody may be about to change it.
     pub(crate) record: Option<RawClaim>,
 }
 
 impl OpenTransaction {
     /// Begins, tries the key's lock and looks whether there is a record, in two round trips; one
-    /// that is there is read by a third.
+    /// that is there, or may be where the lock was not to be had, is read by a third.
     pub(crate) async fn begin(
         transactional: &Transactional,
         id: &RecordId,
@@ -81,7 +81,7 @@ impl OpenTransaction {
         let there = self.lock_and_look(transactional, id, mark).await?;
         // Without this guard, the lock does not matter.
         let left_out = shared.left_out == Some(Guard::InTransactionCheck);
-        let record = if there == Some(true) || left_out {
+        let record = if there != Some(false) || left_out {
             let find = shared.query(&shared.sql.found);
             let find = find.bind(id.as_bytes().as_slice());
             let row = find.fetch_optional(&mut *self.connection).await?;

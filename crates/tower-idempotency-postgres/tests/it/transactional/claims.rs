@@ -104,6 +104,33 @@ fn a_completed_key_is_answered_and_its_connection_given_back() {
     });
 }
 
+/// Who finds out how a commit ended has the lock for a moment, and what it may find is there already.
+#[test]
+fn a_completed_key_is_answered_while_somebody_has_its_lock() {
+    run(async {
+        let bench = bench().await;
+        let mut running = bench.acquire(&request("k")).await;
+        assert_eq!(running.complete().await.unwrap(), Settled::Applied);
+        let id = request("k").id;
+        let number = i64::from_be_bytes(id.as_bytes()[..8].try_into().unwrap());
+        let mut other = bench.postgres.pool.begin().await.unwrap();
+        let lock = "SELECT idempotency_keys_lock($1, $2, 'other', '30000', '15', '3')";
+        let locked: Option<bool> = sqlx::query_scalar(lock)
+            .bind(id.as_bytes().as_slice())
+            .bind(number)
+            .fetch_one(&mut *other)
+            .await
+            .unwrap();
+        assert_eq!(locked, Some(true));
+        assert_eq!(bench.refused(&request("k")).await, "completed");
+        let expired = "UPDATE idempotency_keys SET expires_at = now() - interval '1 second'";
+        bench.postgres.execute(expired).await;
+        assert_eq!(bench.refused(&request("k")).await, "in progress");
+        other.rollback().await.unwrap();
+        assert_eq!(bench.refused(&request("k")).await, "acquired");
+    });
+}
+
 #[test]
 fn another_request_is_in_progress_first_and_a_mismatch_then() {
     run(async {
