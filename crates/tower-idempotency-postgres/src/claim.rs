@@ -32,6 +32,12 @@ pub(crate) enum Found {
     Record(Box<RawClaim>),
 }
 
+impl Found {
+    pub(crate) fn record(found: RawClaim) -> Self {
+        Self::Record(Box::new(found))
+    }
+}
+
 /// What a claim has begun.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begun {
@@ -188,7 +194,7 @@ pub(crate) async fn insert_or_find(
         .await?;
     let found = found.as_ref().map(|row| row::claim(row, 0)).transpose()?;
     // Whoever made the record may have given it up since.
-    Ok(found.map_or(Found::Missed, |found| Found::Record(Box::new(found))))
+    Ok(found.map_or(Found::Missed, Found::record))
 }
 
 /// Takes over the record that was found.

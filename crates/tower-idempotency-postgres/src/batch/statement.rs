@@ -322,12 +322,10 @@ impl<'a> Sorted<'a> {
             };
             for (nth, (place, _)) in same.iter().enumerate() {
                 let found = match (row, new_row) {
-                    (Some(row), _) => {
-                        row::claim(row, 3).map(|found| Found::Record(Box::new(found)))
-                    }
+                    (Some(row), _) => row::claim(row, 3).map(Found::record),
                     (None, None) => Ok(Found::Missed),
                     (None, Some(place)) if nth == 0 => Ok(Found::Made(place)),
-                    (None, Some(_)) => Ok(Found::Record(Box::new(as_made(first)))),
+                    (None, Some(_)) => Ok(Found::record(as_made(first))),
                 };
                 answers[*place] = Some(Answer::Claimed(found));
             }
