@@ -46,7 +46,7 @@ pub use crate::{
     },
     clock::{Clock, SystemClock},
     error::{ConfigError, StoreError, StoreErrorKind},
-    fence::FencedTransaction,
+    fence::{FencedCommit, FencedTransaction},
     fingerprint::{
         Fingerprint, FingerprintInput, FingerprintPolicy, JsonPointer, PointerError,
         PointerErrorKind,

@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc};
 
 use sqlx::{Database, Executor, PgConnection, Postgres, Transaction};
 use sqlx_core::transaction::TransactionManager;
-use tower_idempotency_core::{Completed, FencedTransaction, Settled, StoreError, StoreErrorKind};
+use tower_idempotency_core::{
+    Completed, FencedCommit, FencedTransaction, Settled, StoreError, StoreErrorKind,
+};
 
 use crate::{
     error,
@@ -50,7 +52,9 @@ impl FencedTransaction<PostgresFence> for Transaction<'_, Postgres> {
             }
         }
     }
+}
 
+impl FencedCommit<PostgresFence> for Transaction<'_, Postgres> {
     async fn complete_and_commit(
         mut self,
         fence: &PostgresFence,
@@ -72,7 +76,8 @@ impl FencedTransaction<PostgresFence> for Transaction<'_, Postgres> {
     }
 }
 
-fn commit_error(error: sqlx::Error) -> StoreError {
+/// Says what an error of a commit means: what the server has refused is undone.
+pub(crate) fn commit_error(error: sqlx::Error) -> StoreError {
     let kind = if error::is_conflict(&error) {
         StoreErrorKind::Conflict
     } else if error::is_refusal(&error) {

@@ -4,7 +4,9 @@ use std::fmt;
 
 use sqlx::{AssertSqlSafe, Database, Executor, Sqlite, SqliteConnection, Transaction};
 use sqlx_core::transaction::{TransactionManager, begin_ansi_transaction_sql};
-use tower_idempotency_core::{Completed, FencedTransaction, Settled, StoreError, StoreErrorKind};
+use tower_idempotency_core::{
+    Completed, FencedCommit, FencedTransaction, Settled, StoreError, StoreErrorKind,
+};
 
 use crate::{error, execution::Owner, operation::complete};
 
@@ -54,7 +56,9 @@ impl FencedTransaction<SqliteFence> for Transaction<'_, Sqlite> {
             }
         }
     }
+}
 
+impl FencedCommit<SqliteFence> for Transaction<'_, Sqlite> {
     async fn complete_and_commit(
         mut self,
         fence: &SqliteFence,

@@ -197,8 +197,9 @@ pub use crate::{
 };
 #[doc(no_inline)]
 pub use tower_idempotency_core::{
-    Attempt, BoxStore, Clock, ConfigError, CrashPolicy, FencedTransaction, FingerprintPolicy,
-    IdempotencyKey, KeyError, KeyFormat, KeySyntax, Resolution, Resolved, Retention, Scope, Store,
+    Attempt, BoxStore, Clock, ConfigError, CrashPolicy, FencedCommit, FencedTransaction,
+    FingerprintPolicy, IdempotencyKey, KeyError, KeyFormat, KeySyntax, Resolution, Resolved,
+    Retention, Scope, Store, StoreError, StoreErrorKind,
 };
 
 /// Any error, as bodies report it.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use http::Extensions;
 use sqlx::{AssertSqlSafe, Connection, Executor, Transaction};
 use tower_idempotency_core::{
-    Claim, Execution, Failure, FencedTransaction, RecordState, Release, Renewal, Resolution,
-    Resolved, Settled, Standing, Store, StoreError, StoreErrorKind,
+    Claim, Execution, Failure, FencedCommit, FencedTransaction, RecordState, Release, Renewal,
+    Resolution, Resolved, Settled, Standing, Store, StoreError, StoreErrorKind,
 };
 use tower_idempotency_postgres::{PostgresExecution, PostgresFence};
 use tower_idempotency_testkit::{Harness, run};
@@ -17,13 +17,13 @@ const PAST_LEASE: Duration = Duration::from_secs(31);
 /// Longer than the lease and the retention of what was abandoned.
 const PAST_ALL: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-async fn bench() -> Postgres {
+pub(crate) async fn bench() -> Postgres {
     let postgres = postgres().await;
     postgres.execute("CREATE TABLE effects (n int)").await;
     postgres
 }
 
-fn fence(execution: &mut PostgresExecution) -> PostgresFence {
+pub(crate) fn fence(execution: &mut PostgresExecution) -> PostgresFence {
     let mut extensions = Extensions::new();
     execution.install(&mut extensions);
     extensions.get::<PostgresFence>().unwrap().clone()
@@ -41,12 +41,12 @@ async fn keep(
     transaction.complete(fence, &completed(7)).await
 }
 
-async fn effects(postgres: &Postgres) -> i64 {
+pub(crate) async fn effects(postgres: &Postgres) -> i64 {
     let number = sqlx::query_scalar("SELECT count(*) FROM effects");
     number.fetch_one(&postgres.pool).await.unwrap()
 }
 
-async fn state(postgres: &Postgres) -> Option<RecordState> {
+pub(crate) async fn state(postgres: &Postgres) -> Option<RecordState> {
     let found = postgres.store.lookup(&request("k").id).await.unwrap();
     found.map(|record| record.info.state)
 }
@@ -143,7 +143,7 @@ fn a_late_owner_whose_key_nobody_took_may_commit() {
 
 /// How an execution may lose its key.
 #[derive(Clone, Copy, Debug)]
-enum Lost {
+pub(crate) enum Lost {
     TakenOver,
     Expired,
     Freed,
@@ -153,7 +153,7 @@ enum Lost {
     Swept,
 }
 
-const LOSSES: [Lost; 7] = [
+pub(crate) const LOSSES: [Lost; 7] = [
     Lost::TakenOver,
     Lost::Expired,
     Lost::Freed,
@@ -163,7 +163,7 @@ const LOSSES: [Lost; 7] = [
     Lost::Swept,
 ];
 
-async fn lose(postgres: &Postgres, execution: &mut PostgresExecution, how: Lost) {
+pub(crate) async fn lose(postgres: &Postgres, execution: &mut PostgresExecution, how: Lost) {
     let store = &postgres.store;
     match how {
         Lost::TakenOver => {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use http::Extensions;
 use sqlx::{Connection, Executor, SqlitePool, Transaction, sqlite::SqliteConnectOptions};
 use tower_idempotency_core::{
-    Claim, Execution, Failure, FencedTransaction, ListPage, RecordState, Release, Renewal,
-    Resolution, Resolved, Settled, Standing, Store, StoreError, StoreErrorKind,
+    Claim, Execution, Failure, FencedCommit, FencedTransaction, ListPage, RecordState, Release,
+    Renewal, Resolution, Resolved, Settled, Standing, Store, StoreError, StoreErrorKind,
 };
 use tower_idempotency_sqlite::{SqliteExecution, SqliteFence, SqliteStore};
 use tower_idempotency_testkit::{Harness, run};

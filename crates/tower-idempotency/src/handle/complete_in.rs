@@ -4,7 +4,9 @@ use std::{error::Error, fmt};
 
 use bytes::Bytes;
 use http::Response;
-use tower_idempotency_core::{Completed, FencedTransaction, Settled, StoreError, StoredResponse};
+use tower_idempotency_core::{
+    Completed, FencedCommit, FencedTransaction, Settled, StoreError, StoredResponse,
+};
 
 use super::{Fenced, Idempotency};
 use crate::keep;
@@ -84,7 +86,7 @@ impl Idempotency {
     /// Return the same response.
     ///
     /// What [`complete_in`](Self::complete_in) says of the transaction holds here too; a savepoint
-    /// is refused.
+    /// is refused. The store for Postgres also takes a single statement in its place (`Effect`).
     ///
     /// # Errors
     ///
@@ -95,14 +97,14 @@ impl Idempotency {
     ///
     /// # Cancel safety
     ///
-    /// After dropping the future, the transaction was committed or is rolled back; the layer finds
-    /// out which.
+    /// After dropping the future, the transaction was or will be committed, or rolled back; the
+    /// layer finds out which.
     ///
     /// # Example
     ///
     /// ```
     /// use http::{Response, StatusCode};
-    /// use tower_idempotency::{CompleteInError, FencedTransaction, Idempotency};
+    /// use tower_idempotency::{CompleteInError, FencedCommit, Idempotency};
     ///
     /// /// Commits "created" in a transaction of any store.
     /// async fn created<F, T>(
@@ -110,7 +112,7 @@ impl Idempotency {
     ///     transaction: T,
     /// ) -> Result<Response<String>, CompleteInError>
     /// where
-    ///     T: FencedTransaction<F>,
+    ///     T: FencedCommit<F>,
     ///     F: Clone + Send + Sync + 'static,
     /// {
     ///     let mut response = Response::new("{\"paid\":100}".to_owned());
@@ -125,7 +127,7 @@ impl Idempotency {
         response: &Response<B>,
     ) -> Result<(), CompleteInError>
     where
-        T: FencedTransaction<F>,
+        T: FencedCommit<F>,
         F: Clone + Send + Sync + 'static,
         B: AsRef<[u8]>,
     {

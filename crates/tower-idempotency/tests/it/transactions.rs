@@ -9,7 +9,9 @@ use std::{
 };
 
 use http::{Response, StatusCode};
-use tower_idempotency::{CompleteInError, ConflictPolicy, FencedTransaction, Idempotency};
+use tower_idempotency::{
+    CompleteInError, ConflictPolicy, FencedCommit, FencedTransaction, Idempotency,
+};
 use tower_idempotency_core::{Completed, Settled, StoreError, StoreErrorKind};
 use tower_idempotency_testkit::{Verb, run};
 
@@ -125,7 +127,9 @@ impl FencedTransaction<u8> for Strange {
     async fn complete(&mut self, _: &u8, _: &Completed) -> Result<Settled, StoreError> {
         Ok(Settled::Applied)
     }
+}
 
+impl FencedCommit<u8> for Strange {
     async fn complete_and_commit(self, _: &u8, _: &Completed) -> Result<Settled, StoreError> {
         Ok(Settled::Applied)
     }
