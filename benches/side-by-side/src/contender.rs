@@ -51,7 +51,7 @@ impl Contender {
 }
 
 /// All that the server of this package can be.
-pub const CONTENDERS: [Contender; 17] = [
+pub const CONTENDERS: [Contender; 18] = [
     Contender::new("bare", "axum without any layer", Records::Nowhere),
     Contender::new(
         "no-op-layer",
@@ -82,6 +82,13 @@ pub const CONTENDERS: [Contender; 17] = [
     Contender::new(
         "fenced-relaxed",
         "the same, with claims that are durable with the handler's commit",
+        Records::Postgres,
+    )
+    .tuned()
+    .business(),
+    Contender::new(
+        "fenced-effect",
+        "ours, fenced Postgres store; business insert and completion in one statement",
         Records::Postgres,
     )
     .tuned()

@@ -34,7 +34,7 @@ impl StoreErrorKind {
     /// Tells whether the effect of the execution is known to be undone, together with its record.
     #[must_use]
     pub const fn is_undone(self) -> bool {
-        matches!(self, Self::Conflict | Self::RolledBack)
+        matches!(self, Self::Conflict | Self::NoEffect | Self::RolledBack)
     }
 }
 
@@ -53,6 +53,9 @@ impl fmt::Display for StoreError {
             }
             StoreErrorKind::Full => "the idempotency store is full",
             StoreErrorKind::Internal => "the idempotency store failed",
+            StoreErrorKind::NoEffect => {
+                "a statement changed another number of rows than it was to, and was undone"
+            }
             StoreErrorKind::RolledBack => "a transaction was rolled back, and its effects with it",
             StoreErrorKind::Schema => {
                 "the idempotency store's tables are missing or too old: run its migrations"
@@ -87,6 +90,9 @@ pub enum StoreErrorKind {
     Full,
     /// The store refused for a reason of its own.
     Internal,
+    /// The handler's only statement changed another number of rows than it was to: nothing of it is
+    /// there, and the handler can answer so.
+    NoEffect,
     /// A transaction that holds effect and record could not be committed: nothing of it is there,
     /// and the key is free.
     RolledBack,

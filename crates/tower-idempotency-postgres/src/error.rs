@@ -45,6 +45,15 @@ pub(crate) fn is_aborted(error: &Error) -> bool {
     sqlstate(error).as_deref() == Some("25P02")
 }
 
+/// Tells whether the server has refused a statement with one of the store's own texts.
+pub(crate) fn says(error: &Error, text: &str) -> bool {
+    // invalid_text_representation
+    sqlstate(error).as_deref() == Some("22P02")
+        && error
+            .as_database_error()
+            .is_some_and(|error| error.message().contains(text))
+}
+
 fn sqlstate(error: &Error) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }

@@ -45,7 +45,8 @@
 //! - **Fenced commit**: the handler commits its own transaction by
 //!   `Idempotency::complete_and_commit`, or calls `complete_in` before it commits, which
 //!   compares the lease's token there ([`PostgresFence`]). [`PostgresStore::fenced`] makes that a
-//!   duty, and can spare its claims the wait for the disk ([`ClaimDurability`]).
+//!   duty, and can spare its claims the wait for the disk ([`ClaimDurability`]). Where one statement
+//!   is all that a handler writes, it can be given in the place of the transaction ([`Effect`]).
 //! - **Transactional mode**: [`PostgresStore::transactional`] hands the handler the transaction
 //!   ([`Tx`]) and commits it together with the response ([`TransactionalStore`]).
 //!
@@ -111,6 +112,7 @@ mod builder;
 mod claim;
 mod connect;
 mod connection;
+mod effect;
 mod error;
 mod execution;
 mod fence;
@@ -130,6 +132,7 @@ mod transactional;
 
 pub use crate::{
     builder::PostgresStoreBuilder,
+    effect::Effect,
     execution::PostgresExecution,
     fence::PostgresFence,
     fenced::{ClaimDurability, FencedExecution, FencedStore, FencedStoreBuilder},

@@ -89,6 +89,7 @@ fn business() -> Suite {
     let contenders = [
         "fenced",
         "fenced-relaxed",
+        "fenced-effect",
         "transactional",
         "transactional-floor",
         "zero-to-production",

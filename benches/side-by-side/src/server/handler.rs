@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{StatusCode, header::CONTENT_TYPE};
 use sqlx::{PgConnection, PgPool};
 use tower_idempotency::Idempotency;
-use tower_idempotency_postgres::Tx;
+use tower_idempotency_postgres::{Effect, Tx};
 
 pub(crate) const PATH: &str = "/payments";
 
@@ -33,6 +33,13 @@ pub(crate) fn fenced(body: Bytes, pool: PgPool) -> Router {
     Router::new()
         .route(PATH, post(pay_fenced))
         .with_state((body, pool))
+}
+
+/// Writes a row and keeps the response in one statement.
+pub(crate) fn in_one_statement(body: Bytes) -> Router {
+    Router::new()
+        .route(PATH, post(pay_in_one_statement))
+        .with_state(body)
 }
 
 /// Writes a row in the transaction that it is given.
@@ -73,12 +80,28 @@ async fn pay_fenced(
 ) -> Result<Response, Failed> {
     let mut transaction = pool.begin().await?;
     insert_payment(&mut transaction, &request).await?;
-    let (parts, ()) = paid(body.clone()).map(drop).into_parts();
-    let response = http::Response::from_parts(parts, body.clone());
+    let response = to_keep(&body);
     idempotency
         .complete_and_commit(transaction, &response)
         .await?;
     Ok(paid(body))
+}
+
+async fn pay_in_one_statement(
+    State(body): State<Bytes>,
+    idempotency: Idempotency,
+    request: Bytes,
+) -> Result<Response, Failed> {
+    let effect = Effect::new(payment(&request));
+    let response = to_keep(&body);
+    idempotency.complete_and_commit(effect, &response).await?;
+    Ok(paid(body))
+}
+
+/// The answer to a payment, with a body that can be read without waiting.
+fn to_keep(body: &Bytes) -> http::Response<Bytes> {
+    let (parts, _) = paid(body.clone()).into_parts();
+    http::Response::from_parts(parts, body.clone())
 }
 
 async fn pay_transactional(

@@ -6,7 +6,6 @@ use anyhow::Result;
 use axum::Router;
 use bytes::Bytes;
 use side_by_side::Contender;
-use sqlx::PgPool;
 use tower_idempotency::{IdempotencyLayer, Principal, ResponseHeaders, Store, SweepPolicy};
 use tower_idempotency_memory::MemoryStore;
 use tower_idempotency_postgres::{ClaimDurability, PostgresStore};
@@ -39,8 +38,13 @@ pub(crate) async fn router(
             let pool = pool::open(arguments).await?;
             guard(handler::fenced(body, pool), store, arguments)
         }
+        "fenced-effect" => {
+            let pool = pool::open(arguments).await?;
+            let store = migrated(PostgresStore::new(pool)).await?;
+            guard(handler::in_one_statement(body), store.fenced(), arguments)
+        }
         "transactional" => {
-            let pool: PgPool = pool::open(arguments).await?;
+            let pool = pool::open(arguments).await?;
             let store = migrated(PostgresStore::new(pool)).await?.transactional();
             guard(handler::transactional(body), store, arguments)
         }

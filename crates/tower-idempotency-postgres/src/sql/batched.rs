@@ -13,7 +13,7 @@
 //!
 //! One row comes back, or one for each record that a claim has found. All begin with the summary.
 
-use std::fmt::Write;
+use super::renumbered;
 
 /// The claims. Arrays: `$1` ids, `$2` tokens, `$3` fingerprints, `$4` namespaces, `$5` principals,
 /// `$6` routes, `$7` keys, and from now on: `$8` leases, `$9` how long the record is there if nobody
@@ -197,20 +197,6 @@ SELECT id, made, ended, {FOUND}
 FROM (SELECT {MADE} AS made, {ended} AS ended) AS done
 LEFT JOIN found ON true"
     )
-}
-
-/// Moves the numbers of all parameters up.
-fn renumbered(sql: &str, by: usize) -> String {
-    let mut parts = sql.split('$');
-    let mut moved = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, rest) = part.split_at(digits);
-        let number: usize = number.parse().unwrap_or_default();
-        // Writing to a string cannot fail.
-        let _ = write!(moved, "${}{rest}", number + by);
-    }
-    moved
 }
 
 #[cfg(test)]

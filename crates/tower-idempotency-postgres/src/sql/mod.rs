@@ -12,6 +12,7 @@
 //! - Each is one look-up by the primary key, by `sweep_at`, or by the place of a row.
 
 mod batched;
+mod effect;
 mod leased;
 mod operating;
 mod transactional;
@@ -26,6 +27,8 @@ use crate::{
     sabotage::{self, Guard},
     schema::Schema,
 };
+
+pub(crate) use self::effect::{LOST, OTHER_ROWS, Rows};
 
 const MIGRATIONS: [&str; 2] = [
     include_str!("../../migrations/0001_create_idempotency_keys.sql"),
@@ -200,6 +203,20 @@ impl Text {
             .replace("$2", &format!("'{}'::bigint", lock_number(id)))
             .replace("$3", &format!("'{}'", mark.as_uuid()))
     }
+}
+
+/// Moves the numbers of all parameters up.
+fn renumbered(sql: &str, by: usize) -> String {
+    let mut parts = sql.split('$');
+    let mut moved = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = part.split_at(digits);
+        let number: usize = number.parse().unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ = write!(moved, "${}{rest}", number + by);
+    }
+    moved
 }
 
 /// Lets a statement's own transaction, and no other one, be committed without waiting for the disk.

@@ -6,6 +6,7 @@ mod batches;
 mod bounds;
 mod claims;
 mod conformance;
+mod effect;
 mod fence;
 mod fenced;
 mod isolation;

@@ -26,6 +26,10 @@ scenarios! {
         a_server_killed_after_a_commit_in_one_call_leaves_both;
 
     [postgres]
+        an_effect_in_one_statement_is_committed_with_its_record,
+        a_handler_that_lost_its_lease_has_no_effect_in_one_statement,
+        a_server_killed_after_an_effect_in_one_statement_leaves_both,
+        a_statement_that_finds_nothing_to_do_can_be_refused,
         a_transaction_that_stays_open_stalls_nobody
 }
 
@@ -77,8 +81,16 @@ async fn sto_15_a_fenced_commit_keeps_both(kind: StoreKind) {
 }
 
 async fn a_commit_in_one_call_keeps_both(kind: StoreKind) {
+    keep_both(kind, "/tx?at_once=1").await;
+}
+
+async fn an_effect_in_one_statement_is_committed_with_its_record(kind: StoreKind) {
+    keep_both(kind, "/tx?one_statement=1").await;
+}
+
+async fn keep_both(kind: StoreKind, path: &str) {
     let fixture = start(kind, &[]).await;
-    let call = fixture.post("/tx?at_once=1").key("k");
+    let call = fixture.post(path).key("k");
     let first = call.clone().send().await;
     first.assert_executed(201);
     assert!(first.is_stored());
@@ -150,6 +162,10 @@ async fn a_handler_that_lost_its_lease_cannot_commit_in_one_call(kind: StoreKind
     lose_the_lease(kind, "/tx?gate_before=g&at_once=1").await;
 }
 
+async fn a_handler_that_lost_its_lease_has_no_effect_in_one_statement(kind: StoreKind) {
+    lose_the_lease(kind, "/tx?gate_before=g&one_statement=1").await;
+}
+
 /// Both wait before they begin; the first is stopped for longer than its lease.
 async fn lose_the_lease(kind: StoreKind, path: &str) {
     let a = start(kind, &["--lease-ms", "600"]).await;
@@ -210,6 +226,20 @@ async fn a_handler_that_rolls_back_may_refuse(kind: StoreKind) {
     assert_eq!(fixture.effects().await, ["k"]);
 }
 
+/// As after any transaction that is not committed, the key is given up.
+async fn a_statement_that_finds_nothing_to_do_can_be_refused(kind: StoreKind) {
+    let fixture = start(kind, &[]).await;
+    let call = fixture.post("/tx?one_statement=1&fail=1&once=1").key("k");
+    let refusal = call.clone().send().await;
+    refusal.assert_executed(422);
+    assert!(!refusal.is_stored());
+    assert_neither(&fixture).await;
+    let first = call.clone().send().await;
+    first.assert_executed(201);
+    call.send().await.assert_replay_of(&first);
+    assert_both(&fixture).await;
+}
+
 async fn a_server_killed_before_the_commit_leaves_nothing(kind: StoreKind) {
     let lease = ["--lease-ms", "1000"];
     let a = start(kind, &lease).await;
@@ -235,6 +265,10 @@ async fn a_server_killed_after_the_commit_leaves_both(kind: StoreKind) {
 
 async fn a_server_killed_after_a_commit_in_one_call_leaves_both(kind: StoreKind) {
     kill_after_the_commit(kind, "/tx?gate_done=g&at_once=1").await;
+}
+
+async fn a_server_killed_after_an_effect_in_one_statement_leaves_both(kind: StoreKind) {
+    kill_after_the_commit(kind, "/tx?gate_done=g&one_statement=1").await;
 }
 
 async fn kill_after_the_commit(kind: StoreKind, path: &str) {

@@ -7,6 +7,7 @@ use chaos::{CallResult, Instructions, Verb};
 use sqlx::{Database, PgPool, SqlitePool, Transaction};
 use tokio::time::{sleep, timeout};
 use tower_idempotency::{CompleteInError, FencedTransaction, Idempotency};
+use tower_idempotency_postgres::Effect;
 
 use crate::{
     effects::{self, in_time},
@@ -26,6 +27,10 @@ pub(crate) async fn in_postgres(
     answer: &Answer,
 ) -> bool {
     let after = Duration::from_millis(instructions.after_ms);
+    if instructions.after_ms.is_multiple_of(3) && !instructions.fails(run.attempt) {
+        sleep(after).await;
+        return in_one_statement(run, idempotency, answer).await;
+    }
     // One half of them hold the record for a while, the others commit at once.
     let hold = if instructions.after_ms.is_multiple_of(2) {
         after / 2
@@ -64,6 +69,17 @@ pub(crate) async fn in_sqlite(
     complete_and_commit(transaction, run, idempotency, answer, Duration::ZERO).await
 }
 
+/// Sends effect and completion together.
+async fn in_one_statement(run: &RunGuard, idempotency: &Idempotency, answer: &Answer) -> bool {
+    let effect = Effect::new(effects::in_postgres(run.row()));
+    let work = async {
+        let commit = idempotency.complete_and_commit(effect, answer);
+        let committed = timeout(BOUND, commit).await;
+        Ok(committed.context("no answer in time")??)
+    };
+    run.effect(noted(run, work)).await
+}
+
 async fn complete_and_commit<DB, F>(
     mut transaction: Transaction<'static, DB>,
     run: &RunGuard,
@@ -89,8 +105,7 @@ where
         sleep(hold).await;
         in_time(transaction.commit()).await
     };
-    let notes = &run.notes;
-    let done = notes.call(Verb::Complete, &run.identity, work, read).await;
+    let done = noted(run, work).await;
     if let Err(error) = &done {
         tracing::info!(
             error = format!("{error:#}"),
@@ -98,6 +113,12 @@ where
         );
     }
     done.is_ok()
+}
+
+/// Notes the beginning and the end of a completion.
+async fn noted(run: &RunGuard, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let notes = &run.notes;
+    notes.call(Verb::Complete, &run.identity, work, read).await
 }
 
 fn read(done: &Result<()>) -> CallResult {

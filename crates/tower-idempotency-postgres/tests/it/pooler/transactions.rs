@@ -2,12 +2,15 @@
 
 use sqlx::{Connection, Executor};
 use throwaway_postgres::PgBouncer;
-use tower_idempotency_core::{Execution, FencedTransaction, Release, Settled, StoreErrorKind};
-use tower_idempotency_postgres::{Pooling, PostgresFence};
+use tower_idempotency_core::{
+    Execution, FencedCommit, FencedTransaction, Release, Settled, StoreErrorKind,
+};
+use tower_idempotency_postgres::{Effect, Pooling};
 use tower_idempotency_testkit::run;
 
 use super::support::{behind, options, pool, pooler, store};
 use crate::{
+    fence::fence,
     support::{acquire, completed, request},
     transactional::support::Bench,
 };
@@ -105,9 +108,7 @@ fn whoever_lost_the_key_cannot_commit() {
         let bench = bench(&pooler).await;
         let leased = bench.store.store();
         let mut execution = acquire(leased, &request("k")).await;
-        let mut extensions = http::Extensions::new();
-        execution.install(&mut extensions);
-        let fence = extensions.get::<PostgresFence>().unwrap().clone();
+        let fence = fence(&mut execution);
         let settled = execution.release(&Release::Free).await.unwrap();
         assert_eq!(settled, Settled::Applied);
         let mut transaction = bench.pool.begin().await.unwrap();
@@ -117,6 +118,31 @@ fn whoever_lost_the_key_cannot_commit() {
         assert_eq!(kept, Settled::Stale);
         assert!(transaction.commit().await.is_err());
         assert!(!bench.is_done().await);
+    });
+}
+
+#[test]
+fn an_effect_and_its_record_are_committed_together_or_not_at_all() {
+    run(async {
+        let Some(pooler) = pooler(&[]) else { return };
+        let bench = bench(&pooler).await;
+        let store = bench.store.store();
+        let write = |rows: &str| {
+            let schema = &bench.postgres.schema;
+            let sql = format!("INSERT INTO {schema}.effects SELECT n FROM unnest({rows}) AS n");
+            Effect::new(sqlx::AssertSqlSafe(sql))
+        };
+        let mut execution = acquire(store, &request("k")).await;
+        let fence = fence(&mut execution);
+        let none = write("'{}'::int[]");
+        let refused = none.complete_and_commit(&fence, &completed(1)).await;
+        assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::NoEffect);
+        for settled in [Settled::Applied, Settled::Stale] {
+            let one = write("ARRAY[1]");
+            let kept = one.complete_and_commit(&fence, &completed(1)).await;
+            assert_eq!(kept.unwrap(), settled);
+        }
+        assert!(bench.is_done().await);
     });
 }
 
