@@ -7,6 +7,7 @@ use tower_idempotency_core::ConfigError;
 use crate::{
     Pooling, PostgresStore,
     batch::Batches,
+    connections::Connections,
     sabotage::Guard,
     schema::Schema,
     shared::Shared,
@@ -41,6 +42,7 @@ pub struct PostgresStoreBuilder {
     operation_timeout: Duration,
     pooling: Pooling,
     limits: Limits,
+    pass_on: bool,
     left_out: Option<Guard>,
 }
 
@@ -52,6 +54,7 @@ impl PostgresStoreBuilder {
             operation_timeout: OPERATION_TIMEOUT,
             pooling: Pooling::Session,
             limits: Limits::default(),
+            pass_on: false,
             left_out: None,
         }
     }
@@ -108,6 +111,23 @@ impl PostgresStoreBuilder {
         self
     }
 
+    /// Says whether a connection may go from one operation straight to the next that waits for one,
+    /// several times in a row, and only then back to the pool. Default: no; the pools that
+    /// [`PostgresStore::connect`] makes do so.
+    ///
+    /// It spares a round trip each time: the driver's pool asks a connection that comes back
+    /// whether it is still there. It matters for the statements of an [`Effect`](crate::Effect) and
+    /// for transactional requests, where more of them run than the pool has connections. Nobody
+    /// else who waits for the pool is passed over for long.
+    ///
+    /// The pool's hooks (`before_acquire`, `after_release`) are left out between two of them. Choose
+    /// it for a pool without such hooks, or where they need not run each time; not where they say
+    /// for whom a connection works, as for row-level security.
+    pub const fn pass_connections_on(mut self, pass_on: bool) -> Self {
+        self.pass_on = pass_on;
+        self
+    }
+
     /// Leaves a guard out, so that a test can show that it is noticed.
     #[cfg(feature = "__sabotage")]
     #[doc(hidden)]
@@ -148,7 +168,7 @@ impl PostgresStoreBuilder {
             Batches::new(pool, sql, self.pooling, self.operation_timeout, self.limits)
         });
         let shared = Shared {
-            pool: self.pool,
+            connections: Connections::new(self.pool, self.pass_on),
             sql,
             batches,
             operation_timeout: self.operation_timeout,

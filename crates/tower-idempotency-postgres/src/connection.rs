@@ -2,9 +2,12 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::{Executor, PgConnection, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{Executor, PgConnection};
 
-use crate::pooling::Pooling;
+use crate::{
+    connections::{Connections, Passed},
+    pooling::Pooling,
+};
 
 /// What an operation of the store's may wait for at most, where no connection option says so:
 /// a pooler does not pass those on.
@@ -18,24 +21,35 @@ const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = 2000; SET LOCAL statement_t
 /// this closes the connection and the pool opens another one.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pooled: Option<PoolConnection<Postgres>>,
-    is_idle: bool,
+    passed: Option<Passed>,
+    after: After,
     in_transaction: bool,
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum After {
+    /// A statement may still be running: it is closed.
+    Closed,
+    /// The pool finds out whether it can be used again.
+    Returned,
+    /// Whoever waits for a connection can have it.
+    PassedOn,
 }
 
 impl Connection {
     /// Takes a connection as it is.
-    pub(crate) async fn from_pool(pool: &PgPool) -> sqlx::Result<Self> {
+    pub(crate) async fn acquire(connections: &Connections) -> sqlx::Result<Self> {
         Ok(Self {
-            pooled: Some(pool.acquire().await?),
-            is_idle: false,
+            passed: Some(connections.acquire().await?),
+            after: After::Closed,
             in_transaction: false,
         })
     }
 
     /// Takes a connection for one operation, in a transaction where what lies between needs it.
-    pub(crate) async fn begin(pool: &PgPool, pooling: Pooling) -> sqlx::Result<Self> {
-        Self::from_pool(pool).await?.again(pooling).await
+    pub(crate) async fn begin(connections: &Connections, pooling: Pooling) -> sqlx::Result<Self> {
+        Self::acquire(connections).await?.again(pooling).await
     }
 
     /// Begins another operation on the connection of one that has ended.
@@ -58,23 +72,29 @@ impl Connection {
                 Err(_) => return Err(error),
             },
         };
-        self.done();
+        self.after = match &result {
+            Ok(_) => After::PassedOn,
+            Err(_) => After::Returned,
+        };
         result
     }
 
-    /// Says that no statement is running any more, whether it succeeded or not.
+    /// Says that no statement is running any more, and the last one succeeded.
     pub(crate) fn done(&mut self) {
-        self.is_idle = true;
+        self.after = After::PassedOn;
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(pooled) = self.pooled.take()
-            && !self.is_idle
-        {
+        let Some(passed) = self.passed.take() else {
+            return;
+        };
+        match self.after {
             // Dropping the bare connection closes its socket.
-            drop(pooled.detach());
+            After::Closed => drop(passed.pooled.detach()),
+            After::Returned => drop(passed),
+            After::PassedOn => passed.pass_on(),
         }
     }
 }
@@ -83,16 +103,14 @@ impl Deref for Connection {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        self.pooled
-            .as_ref()
-            .expect("a connection is taken by drop alone")
+        let passed = self.passed.as_ref();
+        &passed.expect("a connection is taken by drop alone").pooled
     }
 }
 
 impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.pooled
-            .as_mut()
-            .expect("a connection is taken by drop alone")
+        let passed = self.passed.as_mut();
+        &mut passed.expect("a connection is taken by drop alone").pooled
     }
 }

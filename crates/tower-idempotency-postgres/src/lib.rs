@@ -112,6 +112,7 @@ mod builder;
 mod claim;
 mod connect;
 mod connection;
+mod connections;
 mod effect;
 mod error;
 mod execution;

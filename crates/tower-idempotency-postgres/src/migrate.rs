@@ -17,7 +17,7 @@ const QUIET: &str = "SET LOCAL client_min_messages = warning";
 /// The server's `lock_timeout` and `statement_timeout` hold.
 pub(crate) async fn migrate(shared: &Shared, migrations: &str) -> Result<(), StoreError> {
     let run = async {
-        let mut connection = Connection::from_pool(&shared.pool).await?;
+        let mut connection = Connection::acquire(&shared.connections).await?;
         let done = async {
             let mut transaction = connection.begin().await?;
             transaction.execute(LOCK).await?;
@@ -28,8 +28,7 @@ pub(crate) async fn migrate(shared: &Shared, migrations: &str) -> Result<(), Sto
             transaction.commit().await
         }
         .await;
-        connection.done();
-        done
+        connection.finish(done).await
     };
     run.await.map_err(error::store_error)
 }

@@ -2,13 +2,14 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use sqlx::{PgPool, Postgres, postgres::PgArguments, query::Query};
+use sqlx::{Postgres, postgres::PgArguments, query::Query};
 use tokio::time::{sleep, timeout};
 use tower_idempotency_core::{StoreError, StoreErrorKind};
 
 use crate::{
     batch::Batches,
     connection::Connection,
+    connections::Connections,
     error,
     pooling::Pooling,
     sabotage::Guard,
@@ -24,7 +25,7 @@ const TRIES_AMONG_OTHERS: u32 = 12;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) pool: PgPool,
+    pub(crate) connections: Connections,
     pub(crate) sql: Arc<Sql>,
     /// `None` if every operation goes by itself.
     pub(crate) batches: Option<Batches>,
@@ -38,7 +39,7 @@ impl Shared {
     /// The same, but claims do not wait for the disk.
     pub(crate) fn with_relaxed_claims(&self) -> Self {
         Self {
-            pool: self.pool.clone(),
+            connections: self.connections.clone(),
             sql: Arc::new(self.sql.with_relaxed_claims()),
             batches: self.batches.clone(),
             ..*self
@@ -74,7 +75,7 @@ impl Shared {
 
     /// Takes a connection for one operation.
     pub(crate) async fn begin(&self) -> sqlx::Result<Connection> {
-        Connection::begin(&self.pool, self.pooling).await
+        Connection::begin(&self.connections, self.pooling).await
     }
 
     /// Prepares a statement, under a name where that is safe.

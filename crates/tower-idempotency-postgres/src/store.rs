@@ -92,7 +92,10 @@ impl PostgresStore {
     }
 
     async fn checked(pool: PgPool) -> Result<Self, StoreError> {
-        let store = Self::new(pool);
+        // Its hook finds out what the test of a connection that goes from hand to hand would.
+        let store = PostgresStoreBuilder::new(pool)
+            .pass_connections_on(true)
+            .make();
         store.check().await?;
         Ok(store)
     }
@@ -115,7 +118,7 @@ impl PostgresStore {
         if self.shared.pooling != Pooling::Session {
             return Ok(());
         }
-        let options = self.shared.pool.connect_options();
+        let options = self.pool().connect_options();
         let check = pooling::refuse_transaction_pooling(&options);
         let bound = self.shared.operation_timeout;
         timeout(bound, check)
@@ -161,7 +164,7 @@ impl PostgresStore {
     /// Returns the pool.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
-        &self.shared.pool
+        &self.shared.connections.pool
     }
 
     async fn lookup_once(&self, id: &RecordId) -> sqlx::Result<Option<Record>> {

@@ -39,13 +39,19 @@ pub(crate) async fn router(
             guard(handler::fenced(body, pool), store, arguments)
         }
         "fenced-effect" => {
-            let pool = pool::open(arguments).await?;
-            let store = migrated(PostgresStore::new(pool)).await?;
+            let store = PostgresStore::builder(pool::open(arguments).await?);
+            let store = migrated(store.pass_connections_on(true).build()?).await?;
             guard(handler::in_one_statement(body), store.fenced(), arguments)
         }
         "transactional" => {
             let pool = pool::open(arguments).await?;
-            let store = migrated(PostgresStore::new(pool)).await?.transactional();
+            let store = migrated(
+                PostgresStore::builder(pool)
+                    .pass_connections_on(true)
+                    .build()?,
+            )
+            .await?
+            .transactional();
             guard(handler::transactional(body), store, arguments)
         }
         _ => {

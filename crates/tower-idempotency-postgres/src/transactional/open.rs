@@ -60,7 +60,7 @@ impl OpenTransaction {
         mark: LeaseToken,
     ) -> sqlx::Result<(Self, Seen)> {
         let shared = &transactional.shared;
-        let mut connection = Connection::from_pool(&shared.pool).await?;
+        let mut connection = Connection::acquire(&shared.connections).await?;
         Manager::begin(&mut connection, Some(begin.into_sql_str())).await?;
         let mut open = Self {
             connection,

@@ -6,6 +6,7 @@ mod batches;
 mod bounds;
 mod claims;
 mod conformance;
+mod connections;
 mod effect;
 mod fence;
 mod fenced;

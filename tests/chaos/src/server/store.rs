@@ -23,7 +23,8 @@ pub(crate) fn postgres(arguments: &Arguments) -> Result<(PostgresStore, Effects)
     } else {
         8
     };
-    let mut store = PostgresStore::builder(pool(&arguments.store, size, bound)?);
+    let store = PostgresStore::builder(pool(&arguments.store, size, bound)?);
+    let mut store = store.pass_connections_on(true);
     if let Some(sabotage) = arguments.sabotage {
         store = store.danger_leave_out(guard(sabotage));
     }
