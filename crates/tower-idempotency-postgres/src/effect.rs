@@ -18,7 +18,8 @@ use crate::{
 ///
 /// Give it to `Idempotency::complete_and_commit` in the place of a transaction. It is as safe: if
 /// another execution has the key by now, or anything else fails, neither is committed.
-/// It runs on a connection of the store's pool, and needs none of the handler's own.
+/// It runs on a connection of the store's pool, under the time-outs that are set there
+/// ([`connect`](crate::PostgresStore::connect) sets some), and needs none of the handler's own.
 ///
 /// Choose it where a handler writes with one statement and knows its response beforehand; it spares
 /// such a request the messages for `BEGIN` and `COMMIT`. Choose a transaction where there are
@@ -74,7 +75,7 @@ impl fmt::Debug for Effect {
 }
 
 impl Effect {
-    /// Takes a statement with its arguments, as [`sqlx::query`] or a
+    /// Takes a statement with its arguments, as [`sqlx::query()`] or a
     /// [`QueryBuilder`](sqlx::QueryBuilder) makes it.
     pub fn new<'q>(mut statement: impl Execute<'q, Postgres>) -> Self {
         let is_persistent = statement.persistent();
