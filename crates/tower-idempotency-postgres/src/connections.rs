@@ -81,7 +81,12 @@ impl Connections {
 impl Waiting {
     fn line_up(&self) -> oneshot::Receiver<Passed> {
         let (sender, receiver) = oneshot::channel();
-        self.lock().push_back(sender);
+        let mut list = self.lock();
+        // Where nothing is passed on, as every statement fails, nobody else would take them out.
+        while list.front().is_some_and(oneshot::Sender::is_closed) {
+            list.pop_front();
+        }
+        list.push_back(sender);
         receiver
     }
 
@@ -112,6 +117,27 @@ impl Passed {
                 // It has got another one, or does not wait any more.
                 Err(passed) => self = passed,
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_do_not_wait_any_more_leave_the_list() {
+        let waiting = Waiting::default();
+        let first = waiting.line_up();
+        for _ in 0..3 {
+            drop(waiting.line_up());
+        }
+        // Behind somebody who waits they stay, until that one is served.
+        assert_eq!(waiting.lock().len(), 4);
+        drop(first);
+        for _ in 0..3 {
+            drop(waiting.line_up());
+            assert_eq!(waiting.lock().len(), 1);
         }
     }
 }
