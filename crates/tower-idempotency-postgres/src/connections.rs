@@ -4,10 +4,14 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
+use futures_util::{future::Either, task::AtomicWaker};
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::oneshot;
 
@@ -43,30 +47,26 @@ impl Connections {
 
     /// Takes a connection from the pool, or from whoever is done with one first.
     pub(crate) async fn acquire(&self) -> sqlx::Result<Passed> {
-        let mut pooled = pin!(self.pool.acquire());
-        let Some(waiting) = self.waiting.as_ref().filter(|_| self.is_full()) else {
+        let pooled = pin!(self.pool.acquire());
+        let Some(waiting) = self.waiting.as_ref().filter(|_| self.all_are_out()) else {
             return Ok(self.taken(pooled.await?));
         };
-        let mut lined_up = None;
-        // Whoever waits is in both queues; the pool's has the bound.
-        poll_fn(|context| {
-            if let Poll::Ready(pooled) = pooled.as_mut().poll(context) {
-                return Poll::Ready(Ok(self.taken(pooled?)));
-            }
-            let passed = lined_up.get_or_insert_with(|| waiting.line_up());
-            // The list is there as long as the store is, so nobody is forgotten in it.
-            Pin::new(passed).poll(context).map(|passed| {
-                let forgotten = |_| sqlx::Error::PoolClosed;
-                passed.map_err(forgotten)
-            })
-        })
-        .await
+        match first_of(pooled, waiting).await {
+            Either::Left(pooled) => Ok(self.taken(pooled?)),
+            Either::Right(passed) => Ok(passed),
+        }
     }
 
-    /// Tells whether the pool opens no more connections. Until then its own queue is better: whoever
-    /// stood in the other one would give up opening one as soon as another came along.
-    fn is_full(&self) -> bool {
-        self.pool.size() >= self.pool.options().get_max_connections()
+    /// Tells whether the pool has nothing to give, and opens no more connections: whoever asks it
+    /// has to wait for a turn then.
+    ///
+    /// It counts a connection that has come back a moment after it may be taken. Until then there
+    /// may be fewer than none; and who takes one in that moment may give it up for one that is
+    /// passed on, so that it is closed and the pool opens another.
+    fn all_are_out(&self) -> bool {
+        let idle = self.pool.num_idle().cast_signed();
+        let is_full = self.pool.size() >= self.pool.options().get_max_connections();
+        is_full && idle <= 0
     }
 
     fn taken(&self, pooled: PoolConnection<Postgres>) -> Passed {
@@ -75,6 +75,52 @@ impl Connections {
             waiting: self.waiting.clone(),
             in_a_row: 0,
         }
+    }
+}
+
+/// Learns that the pool has woken somebody.
+#[derive(Default)]
+struct Turn {
+    has_come: AtomicBool,
+    waits: AtomicWaker,
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        self.has_come.store(true, Ordering::Release);
+        self.waits.wake();
+    }
+}
+
+/// Waits for the pool, and until it is one's turn there for connections that are passed on, too.
+///
+/// Whoever has had its turn may be opening a connection, or asking one whether it is there, and
+/// would close it by giving up. The pool does not say who has. But it wakes whoever is in its queue
+/// for nothing else, so nothing is passed on to those that it has woken.
+async fn first_of<F: Future>(
+    mut pooled: Pin<&mut F>,
+    waiting: &Waiting,
+) -> Either<F::Output, Passed> {
+    let turn = Arc::new(Turn::default());
+    let waker = Waker::from(Arc::clone(&turn));
+    if let Poll::Ready(pooled) = pooled.as_mut().poll(&mut Context::from_waker(&waker)) {
+        return Either::Left(pooled);
+    }
+    let mut lined_up = waiting.line_up();
+    let passed = poll_fn(|context| {
+        turn.waits.register(context.waker());
+        if let Poll::Ready(passed) = Pin::new(&mut lined_up).poll(context) {
+            return Poll::Ready(passed.ok());
+        }
+        if turn.has_come.load(Ordering::Acquire) {
+            lined_up.close();
+            return Poll::Ready(lined_up.try_recv().ok());
+        }
+        Poll::Pending
+    });
+    match passed.await {
+        Some(passed) => Either::Right(passed),
+        None => Either::Left(pooled.await),
     }
 }
 

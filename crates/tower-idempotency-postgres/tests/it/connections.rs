@@ -1,12 +1,19 @@
 //! Connections that go from one operation to the next.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
-use futures_util::future::join_all;
-use sqlx::{Executor, PgPool, postgres::PgPoolOptions};
+use futures_util::{
+    future::{Either, join_all, select},
+    poll,
+};
+use sqlx::{Executor, PgPool, Postgres as Sql, pool::PoolConnection, postgres::PgPoolOptions};
+use tokio::{sync::Notify, task::yield_now};
 use tower_idempotency_core::{Execution, FencedCommit, Release, Settled, Store};
 use tower_idempotency_postgres::{Effect, PostgresStore};
 use tower_idempotency_testkit::run;
@@ -108,7 +115,7 @@ fn whoever_gave_up_waiting_is_passed_by() {
         {
             let mut gone: Vec<_> = (0..3).map(|_| Box::pin(counted.lookup())).collect();
             for lookup in &mut gone {
-                assert!(futures_util::poll!(lookup).is_pending());
+                assert!(poll!(lookup).is_pending());
             }
         }
         tokio::join!(counted.lookup(), async { drop(held) });
@@ -143,19 +150,116 @@ fn a_connection_on_which_a_statement_failed_goes_back_to_the_pool() {
     });
 }
 
-/// Whoever opens a connection goes on with it, though another one comes along.
+/// Stops whoever comes by once it is set, until it is opened.
+#[derive(Clone, Default)]
+struct Gate {
+    set: Arc<AtomicBool>,
+    reached: Arc<Notify>,
+    opened: Arc<Notify>,
+}
+
+impl Gate {
+    async fn pass(&self) {
+        if self.set.swap(false, Ordering::Relaxed) {
+            self.reached.notify_one();
+            self.opened.notified().await;
+        }
+    }
+}
+
+/// Begins two operations when `held`, one connection of a pool of two, is out. The first one is
+/// stopped at the gate, on its way to the other one, which may be out before, as `its`; and the
+/// second one is done before that.
+async fn one_overtakes_the_other(
+    pool: &PgPool,
+    gate: &Gate,
+    its: Option<PoolConnection<Sql>>,
+    held: PoolConnection<Sql>,
+) {
+    let builder = PostgresStore::builder(pool.clone()).batch_connections(0);
+    let store = builder.pass_connections_on(true).build().unwrap();
+    let id = request("k").id;
+    gate.set.store(true, Ordering::Relaxed);
+    let mut first = pin!(store.lookup(&id));
+    assert!(poll!(&mut first).is_pending());
+    drop(its);
+    let reached = pin!(gate.reached.notified());
+    assert!(matches!(
+        select(&mut first, reached).await,
+        Either::Right(_)
+    ));
+
+    let mut second = pin!(store.lookup(&id));
+    assert!(poll!(&mut second).is_pending());
+    drop(held);
+    assert_eq!(second.await.unwrap(), None);
+    assert!(poll!(&mut first).is_pending());
+    gate.opened.notify_one();
+    assert_eq!(first.await.unwrap(), None);
+}
+
+/// Whoever gave up a connection that the pool asks just then would close it.
 #[test]
-fn a_pool_under_load_opens_all_its_connections() {
+fn whoever_is_given_a_connection_by_the_pool_is_passed_no_other() {
     run(async {
-        let counted = counted(4, true).await;
-        let store = counted.store.clone();
-        let load = (0..16).map(|_| async {
-            for _ in 0..50 {
-                let found = store.lookup(&request("k").id).await;
-                assert_eq!(found.unwrap(), None);
-            }
-        });
-        join_all(load).await;
-        assert_eq!(counted.pool.size(), 4);
+        let postgres = bench().await;
+        let gate = Gate::default();
+        let at = gate.clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            // Else it would be woken by what the server says.
+            .test_before_acquire(false)
+            .before_acquire(move |_, _| {
+                let at = at.clone();
+                Box::pin(async move {
+                    at.pass().await;
+                    Ok(true)
+                })
+            })
+            .connect_with(postgres.options.clone())
+            .await
+            .unwrap();
+        let one = pool.acquire().await.unwrap();
+        let other = pool.acquire().await.unwrap();
+        one_overtakes_the_other(&pool, &gate, Some(one), other).await;
+        assert_eq!(pool.size(), 2);
+
+        // The same of a connection that is there from the first.
+        let mut others = Vec::new();
+        while others.len() < 2 {
+            others.push(pool.acquire().await.unwrap());
+        }
+        let other = others.pop().unwrap();
+        drop(others);
+        while pool.num_idle() != 1 {
+            yield_now().await;
+        }
+        one_overtakes_the_other(&pool, &gate, None, other).await;
+        assert_eq!(pool.size(), 2);
+    });
+}
+
+/// The same of a connection that is being opened: a pool under load would never have all of its own.
+#[test]
+fn whoever_opens_a_connection_is_passed_no_other() {
+    run(async {
+        let postgres = bench().await;
+        let gate = Gate::default();
+        let at = gate.clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .after_connect(move |_, _| {
+                let at = at.clone();
+                Box::pin(async move {
+                    at.pass().await;
+                    Ok(())
+                })
+            })
+            .connect_with(postgres.options.clone())
+            .await
+            .unwrap();
+        let held = pool.acquire().await.unwrap();
+        one_overtakes_the_other(&pool, &gate, None, held).await;
+        assert_eq!(pool.size(), 2);
     });
 }
