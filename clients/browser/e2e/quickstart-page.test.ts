@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import type { APIResponse, Route } from "playwright-core";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { setScene } from "./scene.js";
 
@@ -117,6 +118,23 @@ test("a double click is one row", async () => {
   await says("2 requests for this payment, 1 row written.");
   expect(await rows()).toBe(1);
   expect(scene.keys().length).toBe(1);
+});
+
+test("what was asked for later is what the page shows", async () => {
+  const held: { route?: Route; answer?: APIResponse } = {};
+  const hold = async (route: Route) => {
+    held.answer = await route.fetch();
+    held.route = route;
+  };
+  await scene.page.route("**/arrivals", hold, { times: 1 });
+  await scene.page.click("#pay");
+  await expect.poll(() => held.route !== undefined).toBe(true);
+  await scene.page.click("#pay");
+  await says("2 requests for this payment, 1 row written.");
+  await held.route!.fulfill({ response: held.answer! });
+  await (await held.route!.request().response())!.finished();
+  await scene.page.evaluate(() => new Promise((painted) => requestAnimationFrame(painted)));
+  await says("2 requests for this payment, 1 row written.");
 });
 
 test("going back is the same payment, a reload is another one", async () => {
