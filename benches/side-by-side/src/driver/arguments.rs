@@ -45,7 +45,8 @@ pub(crate) struct Arguments {
     pub(crate) pools: Vec<u32>,
 
     /// Fills the table up to each of these sizes, in millions of records, and measures claims
-    /// there: `0,1,10,50`. It needs 0.65 GB of disk for each million, and 12 GB beside.
+    /// there, and those of the floor on the smallest and the largest: `0,1,10,50`. It needs 0.65 GB
+    /// of disk for each million, and 12 GB beside.
     #[arg(long, value_name = "MILLIONS", value_delimiter = ',')]
     pub(crate) growth: Vec<f64>,
 

@@ -199,10 +199,12 @@ fn growth(results: &Results) -> [Target; 3] {
     let against = |rate: fn(&Point) -> Option<f64>| Some(rate(large?)? / rate(empty?)?);
     let settled = against(|point| Some(point.settled.as_ref()?.rate));
     let quiet = against(|point| Some(point.quiet.rate));
+    let settled_floor = against(|point| Some(point.floor.as_ref()?.settled.as_ref()?.rate));
+    let quiet_floor = against(|point| Some(point.floor.as_ref()?.quiet.rate));
     let sweeping = large.and_then(|point| Some(point.sweeping.as_ref()?.p99 / point.quiet.p99));
     [
-        least("growth-50-million", 0.8, settled),
-        least("growth-50-million-after-checkpoint", 0.8, quiet),
+        least("growth-50-million", 0.8, settled).floor(settled_floor),
+        least("growth-50-million-after-checkpoint", 0.8, quiet).floor(quiet_floor),
         most("p99-while-sweeping-50-million", 2.0, sweeping),
     ]
 }

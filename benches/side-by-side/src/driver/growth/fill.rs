@@ -1,4 +1,4 @@
-//! Filling the store's table with records like those that the layer writes.
+//! Filling a table with records like those that a contender writes.
 
 use std::time::Instant;
 
@@ -8,11 +8,19 @@ use crate::measure::Database;
 
 /// Records that are written by one statement.
 const BATCH: u64 = 500_000;
-const TABLE: &str = "idempotency_keys";
+
+/// Where a contender keeps its records.
+#[derive(Clone, Copy)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    /// The column that only records with a response have.
+    pub(crate) status: &'static str,
+}
 
 /// Writes images of one real record, under keys of their own.
 pub(crate) struct Filler {
     database: String,
+    table: &'static str,
     /// Every column, and what is selected for it.
     columns: String,
     values: String,
@@ -25,16 +33,20 @@ pub(crate) struct Filler {
 
 impl Filler {
     /// Keeps one of the table's records as the image, and removes all others.
-    pub(crate) fn new(database: &mut Database, name: &str) -> Result<Self> {
+    pub(crate) fn new(database: &mut Database, name: &str, table: Table) -> Result<Self> {
+        let Table {
+            name: table,
+            status,
+        } = table;
         let setup = format!(
-            "CREATE TABLE image AS SELECT * FROM {TABLE} WHERE response_status IS NOT NULL LIMIT 1; \
-             TRUNCATE {TABLE}; ALTER TABLE {TABLE} SET (autovacuum_enabled = off)"
+            "CREATE TABLE image AS SELECT * FROM {table} WHERE {status} IS NOT NULL LIMIT 1; \
+             TRUNCATE {table}; ALTER TABLE {table} SET (autovacuum_enabled = off)"
         );
         database.run_in(name, &setup)?;
         let mut text = |sql: &str| database.text_in(name, sql);
         let columns = format!(
             "SELECT string_agg(format('%I', attname), ', ' ORDER BY attnum) FROM pg_attribute \
-             WHERE attrelid = '{TABLE}'::regclass AND attnum > 0 AND NOT attisdropped"
+             WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped"
         );
         let columns = text(&columns)?;
         // Primary keys and unique constraints carry their indexes with them.
@@ -43,27 +55,28 @@ impl Filler {
                 "SELECT string_agg(CASE WHEN conname IS NULL THEN {alone} \
                  ELSE format({with_constraint}) END, '; ') \
                  FROM pg_index LEFT JOIN pg_constraint ON conindid = indexrelid \
-                 WHERE indrelid = '{TABLE}'::regclass"
+                 WHERE indrelid = '{table}'::regclass"
             )
         };
         let drop = indexes(
-            &format!("'ALTER TABLE {TABLE} DROP CONSTRAINT %I', conname"),
+            &format!("'ALTER TABLE {table} DROP CONSTRAINT %I', conname"),
             "format('DROP INDEX %s', indexrelid::regclass)",
         );
         let make = indexes(
             &format!(
-                "'ALTER TABLE {TABLE} ADD CONSTRAINT %I %s', conname, \
+                "'ALTER TABLE {table} ADD CONSTRAINT %I %s', conname, \
                  pg_get_constraintdef(pg_constraint.oid)"
             ),
             "pg_get_indexdef(indexrelid)",
         );
         let fillfactor = format!(
             "SELECT coalesce((SELECT option_value FROM pg_class, \
-             pg_options_to_table(reloptions) WHERE oid = '{TABLE}'::regclass \
+             pg_options_to_table(reloptions) WHERE oid = '{table}'::regclass \
              AND option_name = 'fillfactor'), '100')"
         );
         Ok(Self {
             database: name.to_owned(),
+            table,
             values: columns
                 .split(", ")
                 .map(value_of)
@@ -87,7 +100,8 @@ impl Filler {
         }
         let begun = Instant::now();
         let already = count;
-        let full = format!("ALTER TABLE {TABLE} SET (fillfactor = 100)");
+        let table = self.table;
+        let full = format!("ALTER TABLE {table} SET (fillfactor = 100)");
         self.run(database, &format!("{}; {full}", self.drop_indexes))?;
         while count < wanted {
             let next = (count + BATCH).min(wanted);
@@ -103,9 +117,9 @@ impl Filler {
         eprintln!("\n   indexes, VACUUM, ANALYZE, CHECKPOINT");
         let memory = "SET maintenance_work_mem = '1GB'";
         self.run(database, &format!("{memory}; {}", self.make_indexes))?;
-        let room = format!("ALTER TABLE {TABLE} SET (fillfactor = {})", self.fillfactor);
+        let room = format!("ALTER TABLE {table} SET (fillfactor = {})", self.fillfactor);
         self.run(database, &room)?;
-        self.run(database, &format!("VACUUM (ANALYZE) {TABLE}"))?;
+        self.run(database, &format!("VACUUM (ANALYZE) {table}"))?;
         database.checkpoint()?;
         eprintln!("   filled in {:.0} s", begun.elapsed().as_secs_f64());
         Ok(())
@@ -115,30 +129,36 @@ impl Filler {
     pub(crate) fn vacuum_in_the_background(&self, database: &mut Database) -> Result<()> {
         self.run(
             database,
-            &format!("ALTER TABLE {TABLE} RESET (autovacuum_enabled)"),
+            &format!("ALTER TABLE {} RESET (autovacuum_enabled)", self.table),
         )
     }
 
     pub(crate) fn count(&self, database: &mut Database) -> Result<u64> {
-        self.number(database, &format!("SELECT count(*)::text FROM {TABLE}"))
+        self.number(
+            database,
+            &format!("SELECT count(*)::text FROM {}", self.table),
+        )
     }
 
     pub(crate) fn expired(&self, database: &mut Database) -> Result<u64> {
-        let sql = format!("SELECT count(*)::text FROM {TABLE} WHERE sweep_at < now()");
+        let sql = format!(
+            "SELECT count(*)::text FROM {} WHERE sweep_at < now()",
+            self.table
+        );
         self.number(database, &sql)
     }
 
     pub(crate) fn bytes(&self, database: &mut Database) -> Result<u64> {
-        let sql = format!("SELECT pg_total_relation_size('{TABLE}')::text");
+        let sql = format!("SELECT pg_total_relation_size('{}')::text", self.table);
         self.number(database, &sql)
     }
 
     fn insert(&self, from: u64, to: u64, expiry: &str) -> String {
         let values = self.values.replace("EXPIRY", expiry);
         format!(
-            "SET synchronous_commit = off; INSERT INTO {TABLE} ({}) SELECT {values} \
-             FROM image, generate_series({} + 1, {to}) AS number",
-            self.columns, from
+            "SET synchronous_commit = off; INSERT INTO {} ({}) SELECT {values} \
+             FROM image, generate_series({from} + 1, {to}) AS number",
+            self.table, self.columns
         )
     }
 

@@ -1,4 +1,4 @@
-//! How the Postgres store does on large tables, and while much is swept.
+//! How the Postgres store does on large tables, beside a floor, and while much is swept.
 
 mod fill;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     arguments::Arguments,
-    growth::fill::Filler,
+    growth::fill::{Filler, Table},
     measure::{Database, Load, Programs, Round, RunningServer, Sample, Setup, Workload, measure},
 };
 
@@ -34,6 +34,9 @@ pub(crate) struct Point {
     /// The part of that with the largest p99.
     #[serde(default)]
     pub(crate) sweeping_worst: Option<Round>,
+    /// What the floor does on a table of as many records. Only on the smallest and the largest.
+    #[serde(default)]
+    pub(crate) floor: Option<Floor>,
     /// How many of them were swept in a second.
     pub(crate) swept: Option<f64>,
     /// How many seconds that took in all.
@@ -41,8 +44,32 @@ pub(crate) struct Point {
     pub(crate) swept_in: Option<f64>,
 }
 
+/// What a contender does that promises nothing, on its own table.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Floor {
+    pub(crate) bytes: u64,
+    pub(crate) quiet: Round,
+    pub(crate) settled: Option<Round>,
+}
+
+const OURS: (&str, Table) = (
+    "leased",
+    Table {
+        name: "idempotency_keys",
+        status: "response_status",
+    },
+);
+const FLOOR: (&str, Table) = (
+    "batched-floor",
+    Table {
+        name: "batched",
+        status: "status",
+    },
+);
+
 const DATABASE: &str = "growth";
 const CONNECTIONS: usize = 64;
+const LONG_FROM_NOW: &str = "now() + interval '7 days'";
 /// A sweep that is slower than this would go on for ever beside new records.
 const LONGEST_SWEEP: Duration = Duration::from_secs(30 * 60);
 /// What table, indexes and their log take for a million records, at the most.
@@ -62,35 +89,36 @@ pub(crate) fn measure_all(
         return Ok(Vec::new());
     };
     check_room(database.folder(), largest + arguments.expired)?;
-    let url = database.fresh(DATABASE)?;
-    let setup = Setup {
-        name: "leased",
-        database_url: url,
-        file: arguments.data_dir.join("unused"),
-        pool: 10,
-        body_bytes: 200,
-        sweep_ms: Some(1000),
-    };
-    // Makes the table, and a record after whose image all others are made.
-    let server = RunningServer::start(&programs.ours, &setup)?;
-    turn(&server, database, Duration::from_millis(100))?;
-    drop(server);
-    let filler = Filler::new(database, DATABASE)?;
+    let mut points = measure_ours(&sizes, arguments, programs, database)?;
+    if let [first, .., last] = &mut points[..] {
+        // Two tables of this size may be more than the disk has room for.
+        measure_floor([first, last], arguments, programs, database)?;
+    }
+    Ok(points)
+}
+
+fn measure_ours(
+    sizes: &[f64],
+    arguments: &Arguments,
+    programs: &Programs,
+    database: &mut Database,
+) -> Result<Vec<Point>> {
+    let (contender, table) = OURS;
+    let setup = setup(contender, arguments, database)?;
+    let filler = begin(&setup, table, programs, database)?;
     let mut points = Vec::new();
-    for size in sizes {
-        eprintln!("== claims on a table of {size} million records");
-        filler.fill(database, size, "now() + interval '7 days'")?;
-        let server = RunningServer::start(&programs.ours, &setup)?;
-        let quiet = quiet_turn(&server, database, arguments)?;
-        let settled = settled_turn(&server, database, arguments)?;
-        drop(server);
+    for &millions in sizes {
+        eprintln!("== claims on a table of {millions} million records");
+        filler.fill(database, millions, LONG_FROM_NOW)?;
+        let (quiet, settled) = claims(&setup, arguments, programs, database)?;
         points.push(Point {
-            millions: size,
+            millions,
             bytes: filler.bytes(database)?,
             quiet,
             settled,
             sweeping: None,
             sweeping_worst: None,
+            floor: None,
             swept: None,
             swept_in: None,
         });
@@ -102,6 +130,72 @@ pub(crate) fn measure_all(
     }
     database.drop(DATABASE)?;
     Ok(points)
+}
+
+/// Measures the same with a contender that does no more than it must.
+fn measure_floor(
+    points: [&mut Point; 2],
+    arguments: &Arguments,
+    programs: &Programs,
+    database: &mut Database,
+) -> Result<()> {
+    let (contender, table) = FLOOR;
+    let setup = setup(contender, arguments, database)?;
+    let filler = begin(&setup, table, programs, database)?;
+    for point in points {
+        eprintln!(
+            "== the floor on a table of {} million records",
+            point.millions
+        );
+        filler.fill(database, point.millions, LONG_FROM_NOW)?;
+        let (quiet, settled) = claims(&setup, arguments, programs, database)?;
+        point.floor = Some(Floor {
+            bytes: filler.bytes(database)?,
+            quiet,
+            settled,
+        });
+    }
+    database.drop(DATABASE)
+}
+
+fn setup(
+    contender: &'static str,
+    arguments: &Arguments,
+    database: &mut Database,
+) -> Result<Setup<'static>> {
+    Ok(Setup {
+        name: contender,
+        database_url: database.fresh(DATABASE)?,
+        file: arguments.data_dir.join("unused"),
+        pool: 10,
+        body_bytes: 200,
+        sweep_ms: Some(1000),
+    })
+}
+
+/// Makes the table, and a record after whose image all others are made.
+fn begin(
+    setup: &Setup<'_>,
+    table: Table,
+    programs: &Programs,
+    database: &mut Database,
+) -> Result<Filler> {
+    let server = RunningServer::start(&programs.ours, setup)?;
+    turn(&server, database, Duration::from_millis(100))?;
+    drop(server);
+    Filler::new(database, DATABASE, table)
+}
+
+/// Measures claims right after a checkpoint, and a while after it.
+fn claims(
+    setup: &Setup<'_>,
+    arguments: &Arguments,
+    programs: &Programs,
+    database: &mut Database,
+) -> Result<(Round, Option<Round>)> {
+    let server = RunningServer::start(&programs.ours, setup)?;
+    let quiet = quiet_turn(&server, database, arguments)?;
+    Ok((quiet, settled_turn(&server, database, arguments)?))
 }
 
 /// Measures claims while expired records are swept, turn by turn until none is left.

@@ -47,22 +47,26 @@ pub(crate) fn growth_table(results: &Results) -> Option<String> {
         if let Some(seconds) = point.swept_in {
             let _ = write!(swept, ", done in {seconds:.0} s");
         }
-        let rounds = [
-            ("right after a checkpoint".to_owned(), Some(&point.quiet)),
-            ("a while after it".to_owned(), point.settled.as_ref()),
-            (swept, sweeping),
-            (
-                "the worst part of that".to_owned(),
-                point.sweeping_worst.as_ref(),
-            ),
+        let (after, later) = ("right after a checkpoint", "a while after it");
+        let mut rounds = vec![
+            (point.bytes, after.to_owned(), Some(&point.quiet)),
+            (point.bytes, later.to_owned(), point.settled.as_ref()),
         ];
-        for (load, round) in rounds {
+        if let Some(floor) = &point.floor {
+            let load = |when| format!("`batched-floor` {when}");
+            rounds.push((floor.bytes, load(after), Some(&floor.quiet)));
+            rounds.push((floor.bytes, load(later), floor.settled.as_ref()));
+        }
+        let worst = "the worst part of that".to_owned();
+        rounds.push((point.bytes, swept, sweeping));
+        rounds.push((point.bytes, worst, point.sweeping_worst.as_ref()));
+        for (bytes, load, round) in rounds {
             let Some(round) = round else { continue };
             let _ = writeln!(
                 text,
                 "| {} M | {:.1} GB | {load} | {} | {:.2} | {:.2} | {:.1} | {:.0} |",
                 point.millions,
-                point.bytes as f64 / 1e9,
+                bytes as f64 / 1e9,
                 thousands(round.rate),
                 round.p50 / 1e3,
                 round.p99 / 1e3,
