@@ -9,10 +9,14 @@ use std::{
 };
 
 use futures_util::{
-    future::{Either, join_all, select},
+    future::{BoxFuture, Either, join_all, select},
     poll,
 };
-use sqlx::{Executor, PgPool, Postgres as Sql, pool::PoolConnection, postgres::PgPoolOptions};
+use sqlx::{
+    Executor, PgConnection, PgPool, Postgres as Sql,
+    pool::{PoolConnection, PoolConnectionMetadata},
+    postgres::PgPoolOptions,
+};
 use tokio::{sync::Notify, task::yield_now};
 use tower_idempotency_core::{Execution, FencedCommit, Release, Settled, Store};
 use tower_idempotency_postgres::{Effect, PostgresStore};
@@ -44,14 +48,18 @@ async fn counted(connections: u32, pass_on: bool) -> Counted {
         .connect_with(postgres.options.clone())
         .await
         .unwrap();
-    let builder = PostgresStore::builder(pool.clone()).batch_connections(0);
-    let store = builder.pass_connections_on(pass_on).build().unwrap();
+    let store = store_on(&pool, pass_on);
     Counted {
         postgres,
         pool,
         given,
         store,
     }
+}
+
+fn store_on(pool: &PgPool, pass_on: bool) -> PostgresStore {
+    let builder = PostgresStore::builder(pool.clone()).batch_connections(0);
+    builder.pass_connections_on(pass_on).build().unwrap()
 }
 
 impl Counted {
@@ -159,6 +167,22 @@ struct Gate {
 }
 
 impl Gate {
+    /// A hook of the pool's that leads past the gate.
+    fn hook<T: Copy + Send + 'static>(
+        &self,
+        result: T,
+    ) -> impl Fn(&mut PgConnection, PoolConnectionMetadata) -> BoxFuture<'_, sqlx::Result<T>> + use<T>
+    {
+        let gate = self.clone();
+        move |_, _| {
+            let gate = gate.clone();
+            Box::pin(async move {
+                gate.pass().await;
+                Ok(result)
+            })
+        }
+    }
+
     async fn pass(&self) {
         if self.set.swap(false, Ordering::Relaxed) {
             self.reached.notify_one();
@@ -176,8 +200,7 @@ async fn one_overtakes_the_other(
     its: Option<PoolConnection<Sql>>,
     held: PoolConnection<Sql>,
 ) {
-    let builder = PostgresStore::builder(pool.clone()).batch_connections(0);
-    let store = builder.pass_connections_on(true).build().unwrap();
+    let store = store_on(pool, true);
     let id = request("k").id;
     gate.set.store(true, Ordering::Relaxed);
     let mut first = pin!(store.lookup(&id));
@@ -204,18 +227,11 @@ fn whoever_is_given_a_connection_by_the_pool_is_passed_no_other() {
     run(async {
         let postgres = bench().await;
         let gate = Gate::default();
-        let at = gate.clone();
         let pool = PgPoolOptions::new()
             .max_connections(2)
             // Else it would be woken by what the server says.
             .test_before_acquire(false)
-            .before_acquire(move |_, _| {
-                let at = at.clone();
-                Box::pin(async move {
-                    at.pass().await;
-                    Ok(true)
-                })
-            })
+            .before_acquire(gate.hook(true))
             .connect_with(postgres.options.clone())
             .await
             .unwrap();
@@ -225,12 +241,9 @@ fn whoever_is_given_a_connection_by_the_pool_is_passed_no_other() {
         assert_eq!(pool.size(), 2);
 
         // The same of a connection that is there from the first.
-        let mut others = Vec::new();
-        while others.len() < 2 {
-            others.push(pool.acquire().await.unwrap());
-        }
-        let other = others.pop().unwrap();
-        drop(others);
+        let one = pool.acquire().await.unwrap();
+        let other = pool.acquire().await.unwrap();
+        drop(one);
         while pool.num_idle() != 1 {
             yield_now().await;
         }
@@ -245,16 +258,9 @@ fn whoever_opens_a_connection_is_passed_no_other() {
     run(async {
         let postgres = bench().await;
         let gate = Gate::default();
-        let at = gate.clone();
         let pool = PgPoolOptions::new()
             .max_connections(2)
-            .after_connect(move |_, _| {
-                let at = at.clone();
-                Box::pin(async move {
-                    at.pass().await;
-                    Ok(())
-                })
-            })
+            .after_connect(gate.hook(()))
             .connect_with(postgres.options.clone())
             .await
             .unwrap();
