@@ -177,8 +177,8 @@ impl Filler {
 
 /// Reads the whole index of the identities, as a server in service has it in memory.
 ///
-/// The pages of the table itself, which were read and written after it was made, have taken its
-/// place there; without this, claims on a large table wait for the disk to read the index.
+/// Those of the table itself were read and written after it was made, and may have taken its place;
+/// claims would wait for the disk then.
 fn read_index(table: &str) -> String {
     format!(
         "SET enable_seqscan = off; SET enable_bitmapscan = off; \

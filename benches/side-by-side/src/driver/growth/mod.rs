@@ -36,7 +36,7 @@ pub(crate) struct Point {
     pub(crate) sweeping_worst: Option<Round>,
     /// What the floor does on a table of as many records. Only on the smallest and the largest.
     #[serde(default)]
-    pub(crate) floor: Option<Floor>,
+    pub(crate) floor: Option<Claims>,
     /// How many of them were swept in a second.
     pub(crate) swept: Option<f64>,
     /// How many seconds that took in all.
@@ -44,9 +44,9 @@ pub(crate) struct Point {
     pub(crate) swept_in: Option<f64>,
 }
 
-/// What a contender does that promises nothing, on its own table.
+/// What a contender does on a table of one size, with nothing to sweep.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Floor {
+pub(crate) struct Claims {
     pub(crate) bytes: u64,
     pub(crate) quiet: Round,
     pub(crate) settled: Option<Round>,
@@ -108,14 +108,12 @@ fn measure_ours(
     let filler = begin(&setup, table, programs, database)?;
     let mut points = Vec::new();
     for &millions in sizes {
-        eprintln!("== claims on a table of {millions} million records");
-        filler.fill(database, millions, LONG_FROM_NOW)?;
-        let (quiet, settled) = claims(&setup, arguments, programs, database)?;
+        let claims = claims(&setup, &filler, millions, arguments, programs, database)?;
         points.push(Point {
             millions,
-            bytes: filler.bytes(database)?,
-            quiet,
-            settled,
+            bytes: claims.bytes,
+            quiet: claims.quiet,
+            settled: claims.settled,
             sweeping: None,
             sweeping_worst: None,
             floor: None,
@@ -143,17 +141,15 @@ fn measure_floor(
     let setup = setup(contender, arguments, database)?;
     let filler = begin(&setup, table, programs, database)?;
     for point in points {
-        eprintln!(
-            "== the floor on a table of {} million records",
-            point.millions
-        );
-        filler.fill(database, point.millions, LONG_FROM_NOW)?;
-        let (quiet, settled) = claims(&setup, arguments, programs, database)?;
-        point.floor = Some(Floor {
-            bytes: filler.bytes(database)?,
-            quiet,
-            settled,
-        });
+        let claims = claims(
+            &setup,
+            &filler,
+            point.millions,
+            arguments,
+            programs,
+            database,
+        )?;
+        point.floor = Some(claims);
     }
     database.drop(DATABASE)
 }
@@ -186,16 +182,28 @@ fn begin(
     Filler::new(database, DATABASE, table)
 }
 
-/// Measures claims right after a checkpoint, and a while after it.
+/// Fills the table, and measures claims right after a checkpoint and a while after it.
 fn claims(
     setup: &Setup<'_>,
+    filler: &Filler,
+    millions: f64,
     arguments: &Arguments,
     programs: &Programs,
     database: &mut Database,
-) -> Result<(Round, Option<Round>)> {
+) -> Result<Claims> {
+    let contender = setup.name;
+    eprintln!("== claims of {contender} on a table of {millions} million records");
+    filler.fill(database, millions, LONG_FROM_NOW)?;
     let server = RunningServer::start(&programs.ours, setup)?;
     let quiet = quiet_turn(&server, database, arguments)?;
-    Ok((quiet, settled_turn(&server, database, arguments)?))
+    let settled = settled_turn(&server, database, arguments)?;
+    drop(server);
+    let bytes = filler.bytes(database)?;
+    Ok(Claims {
+        bytes,
+        quiet,
+        settled,
+    })
 }
 
 /// Measures claims while expired records are swept, turn by turn until none is left.
